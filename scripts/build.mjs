@@ -1,0 +1,166 @@
+// src, native, examples and bench -> dist. The stamp holds a fingerprint of every source (path,
+// size, modification time), so that a changed, added or deleted one rebuilds; what a build did
+// not write is removed from dist.
+
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { compiler, nodeApiInclude, requirePrograms, run, say } from './tools.mjs';
+
+const STAMP = 'dist/.stamp';
+const FLAGS = ['-std=c11', '-O2', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'];
+
+/**
+ * The native outputs: the shim, and the library behind `ixy preload`. `sources` are files of
+ * native/, a row whose first source does not exist is left out.
+ */
+const NATIVE = [
+  {
+    output: 'dist/native/ixy-shim.node',
+    sources: [
+      'shim.c',
+      'args.c',
+      'memory.c',
+      'guard.c',
+      'files.c',
+      'events.c',
+      'sockets.c',
+      'messages.c',
+      'frames.c',
+      'cpu.c',
+      'watch.c',
+    ],
+    flags: ['-fvisibility=hidden'],
+    nodeApi: true,
+  },
+  {
+    output: 'dist/native/preload.so',
+    sources: [
+      'preload-config.c',
+      'preload-files.c',
+      'preload-memory.c',
+      'preload-anonymous.c',
+      'preload-container.c',
+      'preload-dma.c',
+      'preload-windows.c',
+      'preload-device.c',
+      'preload-client.c',
+      'preload-fault.c',
+      'preload-decode.c',
+    ],
+    flags: ['-fvisibility=hidden', '-ldl'],
+    nodeApi: false,
+  },
+];
+
+const PROJECTS = [
+  { config: 'tsconfig.build.json', sources: ['src'] },
+  { config: 'tsconfig.programs.json', sources: ['examples', 'bench'] },
+];
+
+function filesBelow(directory) {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+}
+
+function fingerprint(root) {
+  const configs = readdirSync(root).filter((name) => /^tsconfig.*\.json$/.test(name));
+  const files = [
+    ...['package.json', 'scripts/build.mjs', ...configs].map((name) => join(root, name)),
+    ...['src', 'native', 'examples', 'bench'].flatMap((name) => filesBelow(join(root, name))),
+  ];
+  const hash = createHash('sha256');
+  for (const file of files.sort()) {
+    const { size, mtimeMs } = statSync(file);
+    hash.update(`${relative(root, file)} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest('hex');
+}
+
+function nativeRows(root) {
+  return NATIVE.filter((row) => existsSync(join(root, 'native', row.sources[0])));
+}
+
+/** Whether dist was built from the sources as they are now. */
+export function buildIsFresh(root) {
+  const stamp = join(root, STAMP);
+  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== fingerprint(root)) return false;
+  return nativeRows(root).every((row) => existsSync(join(root, row.output)));
+}
+
+function isNewerThan(output, inputs) {
+  const made = statSync(output, { throwIfNoEntry: false })?.mtimeMs;
+  return made !== undefined && inputs.every((file) => statSync(file).mtimeMs < made);
+}
+
+async function compileNative(root, row, force) {
+  const output = join(root, row.output);
+  const sources = row.sources.map((name) => join(root, 'native', name));
+  const headers = filesBelow(join(root, 'native')).filter((file) => file.endsWith('.h'));
+  if (!force && isNewerThan(output, [...sources, ...headers, join(root, 'scripts/build.mjs')]))
+    return;
+  const include = row.nodeApi ? ['-I', nodeApiInclude(root)] : [];
+  const draft = `${output}.${process.pid}`;
+  mkdirSync(dirname(output), { recursive: true });
+  try {
+    await run(compiler(), [...FLAGS, ...include, '-o', draft, ...sources, ...row.flags], {
+      cwd: root,
+    });
+    // A rename: writing into the old file would crash a process that has it loaded.
+    renameSync(draft, output);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+/** Runs tsc on one project. @returns absolute paths of the files it wrote */
+async function compileProject(root, { config, sources }) {
+  const inputs = sources.flatMap((name) => filesBelow(join(root, name)));
+  if (!inputs.some((file) => file.endsWith('.ts'))) return []; // tsc calls that an error
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const output = await run(process.execPath, [tsc, '-p', config, '--listEmittedFiles'], {
+    cwd: root,
+    capture: true,
+  });
+  return [...output.matchAll(/^TSFILE: (.*)$/gm)].map((match) => match[1]);
+}
+
+function removeOthers(root, written) {
+  const keep = new Set(written);
+  const dist = join(root, 'dist');
+  for (const file of filesBelow(dist)) if (!keep.has(file)) rmSync(file, { force: true });
+  const directories = readdirSync(dist, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  // Deepest first, so that a directory whose last one goes is empty in time.
+  for (const directory of directories.sort((a, b) => b.length - a.length))
+    if (readdirSync(directory).length === 0) rmdirSync(directory);
+}
+
+export async function build(root, force) {
+  requirePrograms(['cc']);
+  say('building native code and TypeScript: takes about 10 s');
+  // Taken before the build: a source that changes while it runs is built again the next time.
+  const stamp = fingerprint(root);
+  rmSync(join(root, STAMP), { force: true });
+  const written = [];
+  for (const row of nativeRows(root)) {
+    await compileNative(root, row, force);
+    written.push(join(root, row.output));
+  }
+  for (const project of PROJECTS) written.push(...(await compileProject(root, project)));
+  removeOthers(root, written);
+  writeFileSync(join(root, STAMP), stamp);
+}
