@@ -1,0 +1,198 @@
+// Watching an fd from an event loop. net.Socket refuses eventfds, fs.read of one holds a thread
+// of libuv's pool, and TAP fds fit neither: so each watcher is a small thread in poll(), which
+// hands readiness to JavaScript and then waits until the callback has returned. Watchers are
+// named by numbers, so a stale one is an unknown number and never a dangling pointer.
+#include "shim.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+typedef struct watcher {
+  struct watcher *next;
+  napi_env env;
+  napi_threadsafe_function deliver;
+  pthread_t thread;
+  int64_t id;
+  int fd;
+  int wake; // eventfd: "look at stop and armed again"
+  short events;
+  int stop;  // atomic
+  int armed; // atomic: 1 while poll() should look at fd
+} watcher;
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static watcher *list;
+static int64_t last_id;
+
+static void wake(watcher *w) {
+  uint64_t one = 1;
+  ssize_t result;
+  IXY_RETRY(result, write(w->wake, &one, sizeof one));
+}
+
+static void *watch_loop(void *data) {
+  watcher *w = data;
+  while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
+    bool armed = __atomic_load_n(&w->armed, __ATOMIC_ACQUIRE);
+    // poll() skips a negative fd.
+    struct pollfd entries[2] = {{w->wake, POLLIN, 0}, {armed ? w->fd : -1, w->events, 0}};
+    uint64_t ignored;
+    if (poll(entries, 2, -1) < 0) {
+      if (errno == EINTR || errno == ENOMEM) continue;
+      break;
+    }
+    if (entries[0].revents != 0 && read(w->wake, &ignored, sizeof ignored) < 0) continue;
+    if (entries[1].revents == 0) continue;
+    __atomic_store_n(&w->armed, 0, __ATOMIC_RELEASE);
+    void *revents = (void *)(intptr_t)entries[1].revents;
+    if (napi_call_threadsafe_function(w->deliver, revents, napi_tsfn_nonblocking) == napi_closing)
+      break;
+  }
+  return NULL;
+}
+
+static void call_back(napi_env env, napi_value callback, void *context, void *data) {
+  watcher *w = context;
+  napi_value argument;
+  napi_value error;
+  if (env == NULL || __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) return;
+  napi_create_int32(env, (int32_t)(intptr_t)data, &argument);
+  napi_status status =
+      napi_call_function(env, ixy_undefined(env), callback, 1, &argument, NULL);
+  // Some Node versions only warn about an exception in such a callback: make it an uncaught one.
+  if (status == napi_pending_exception && napi_get_and_clear_last_exception(env, &error) == napi_ok)
+    napi_fatal_exception(env, error);
+  if (__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) return; // the callback cancelled it
+  __atomic_store_n(&w->armed, 1, __ATOMIC_RELEASE);
+  wake(w);
+}
+
+static void free_watcher(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  free(data);
+}
+
+static watcher *find(napi_env env, int64_t id, bool unlink) {
+  watcher *found = NULL;
+  pthread_mutex_lock(&list_lock);
+  for (watcher **at = &list; *at != NULL; at = &(*at)->next) {
+    if ((*at)->id != id || (*at)->env != env) continue;
+    found = *at;
+    if (unlink) *at = found->next;
+    break;
+  }
+  pthread_mutex_unlock(&list_lock);
+  return found;
+}
+
+// On the thread of its environment; `w` is unlinked and is freed when the function is finalized.
+static void stop_watcher(watcher *w) {
+  __atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
+  wake(w);
+  pthread_join(w->thread, NULL);
+  close(w->wake);
+  napi_release_threadsafe_function(w->deliver, napi_tsfn_abort);
+}
+
+// Hooks run last in, first out: after this one comes the hook of the threadsafe function.
+static void on_env_end(void *data) {
+  watcher *w = data;
+  if (find(w->env, w->id, true) != NULL) stop_watcher(w);
+}
+
+static int start_thread(watcher *w) {
+  sigset_t all;
+  sigset_t old;
+  sigfillset(&all);
+  sigdelset(&all, SIGBUS);
+  // Signals belong to the threads of Node.
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int error = pthread_create(&w->thread, NULL, watch_loop, w);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (error == 0) pthread_setname_np(w->thread, "ixy-watch");
+  return error;
+}
+
+static napi_value js_watchStart(napi_env env, napi_callback_info info) {
+  ixy_args args;
+  napi_valuetype type = napi_undefined;
+  napi_value label;
+  ixy_args_read(&args, env, info, "watchFd");
+  int fd = ixy_arg_fd(&args, 0);
+  napi_typeof(env, args.values[1], &type);
+  if (type != napi_function) ixy_args_fail(&args, 1, "a function", false);
+  int64_t events = ixy_arg_int(&args, 2, 0, INT16_MAX);
+  if (args.failed) return NULL;
+  struct pollfd probe = {fd, 0, 0};
+  if (fd < 0 || poll(&probe, 1, 0) < 0 || (probe.revents & POLLNVAL) != 0)
+    return ixy_number(env, -EBADF);
+  watcher *w = calloc(1, sizeof *w);
+  if (w == NULL) return ixy_number(env, -ENOMEM);
+  w->env = env;
+  w->fd = fd;
+  w->events = (short)events;
+  w->armed = 1;
+  w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (w->wake < 0) {
+    int error = errno;
+    free(w);
+    return ixy_number(env, -error);
+  }
+  napi_create_string_utf8(env, "ixy:watchFd", NAPI_AUTO_LENGTH, &label);
+  if (napi_create_threadsafe_function(env, args.values[1], NULL, label, 0, 1, w, free_watcher, w,
+                                      call_back, &w->deliver) != napi_ok) {
+    close(w->wake);
+    free(w);
+    return ixy_number(env, -ENOMEM);
+  }
+  int error = start_thread(w);
+  if (error != 0) {
+    w->stop = 1;
+    close(w->wake);
+    napi_release_threadsafe_function(w->deliver, napi_tsfn_abort);
+    return ixy_number(env, -error);
+  }
+  pthread_mutex_lock(&list_lock);
+  w->id = ++last_id;
+  w->next = list;
+  list = w;
+  pthread_mutex_unlock(&list_lock);
+  napi_add_env_cleanup_hook(env, on_env_end, w);
+  return ixy_number(env, w->id);
+}
+
+static napi_value js_watchCancel(napi_env env, napi_callback_info info) {
+  ixy_args args;
+  ixy_args_read(&args, env, info, "watchCancel");
+  int64_t id = ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
+  if (args.failed) return NULL;
+  watcher *w = find(env, id, true);
+  if (w == NULL) return ixy_number(env, 0);
+  napi_remove_env_cleanup_hook(env, on_env_end, w);
+  stop_watcher(w);
+  return ixy_number(env, 1);
+}
+
+static napi_value js_watchRef(napi_env env, napi_callback_info info) {
+  ixy_args args;
+  ixy_args_read(&args, env, info, "watchRef");
+  int64_t id = ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
+  bool on = ixy_arg_bool(&args, 1);
+  if (args.failed) return NULL;
+  watcher *w = find(env, id, false);
+  if (w == NULL) return ixy_number(env, 0);
+  if (on)
+    napi_ref_threadsafe_function(env, w->deliver);
+  else
+    napi_unref_threadsafe_function(env, w->deliver);
+  return ixy_number(env, 1);
+}
+
+static const napi_property_descriptor functions[] = {
+    IXY_METHOD(watchStart), IXY_METHOD(watchCancel), IXY_METHOD(watchRef)};
+const ixy_table ixy_watch_table = IXY_TABLE(functions);

@@ -1,0 +1,49 @@
+// A fresh copy of a hot module's machine code. Two queues that run through one
+// function body share its type feedback and its constants no longer fold, which
+// costs 1.1 to 1.5 times (Node 20 to 24); a module imported under a query string
+// of its own is compiled by itself. Modules are never freed (about 20 KB each),
+// so slots are reused.
+
+const freeSlots = new Map<string, number[]>();
+const nextSlot = new Map<string, number>();
+
+/** A loaded copy. Give `slot` back with `releaseCopy` when its user is closed. */
+export interface CodeCopy<Module> {
+  readonly module: Module;
+  readonly key: string;
+  readonly slot: number;
+}
+
+function extensionOf(url: string): string {
+  const path = url.replace(/[?#].*$/, '');
+  return path.slice(path.lastIndexOf('.'));
+}
+
+/**
+ * Imports the module `name` (such as './rx-ring', no extension) relative to `importer` under a slot nobody uses.
+ * Falls back to the shared copy where the loader knows no query strings (a bundle).
+ * @param importer `import.meta.url` of the caller
+ * @param shared the module as imported normally
+ */
+export async function freshCopy<Module>(
+  name: string,
+  importer: string,
+  shared: Module,
+): Promise<CodeCopy<Module>> {
+  const key = new URL(name, importer).href;
+  const slot = freeSlots.get(key)?.pop() ?? nextSlot.get(key) ?? 0;
+  if (slot === (nextSlot.get(key) ?? 0)) nextSlot.set(key, slot + 1);
+  try {
+    const href = new URL(`${name}${extensionOf(importer)}?q=${slot}`, importer).href;
+    return { module: (await import(/* @vite-ignore */ href)) as Module, key, slot };
+  } catch {
+    return { module: shared, key, slot };
+  }
+}
+
+/** Makes a slot available again. */
+export function releaseCopy(copy: CodeCopy<unknown>): void {
+  const free = freeSlots.get(copy.key);
+  if (free === undefined) freeSlots.set(copy.key, [copy.slot]);
+  else if (!free.includes(copy.slot)) free.push(copy.slot);
+}

@@ -1,0 +1,178 @@
+// The classic pcap file format (draft-ietf-opsawg-pcap) over bytes in memory: header,
+// records, a parser of whole captures and the error for what is none. Both byte orders,
+// both time units; no pcapng, gzip or link type but Ethernet. Files: pcap.ts.
+
+export const MAGIC_MICROSECONDS = 0xa1b2c3d4;
+export const MAGIC_NANOSECONDS = 0xa1b23c4d;
+const MAGIC_PCAPNG = 0x0a0d0d0a;
+export const FILE_HEADER_BYTES = 24;
+export const RECORD_HEADER_BYTES = 16;
+export const LINK_TYPE_ETHERNET = 1;
+/** Longest captured frame that is believed; libpcap's own limit. Longer means a damaged file. */
+export const MAX_CAPTURED = 262_144;
+
+/** A file that is not what it should be: message says what, expected, got and what to do. */
+export class PcapError extends Error {
+  override readonly name = 'PcapError';
+  readonly path: string;
+
+  constructor(path: string, detail: string) {
+    super(`pcap file ${path}: ${detail}`);
+    this.path = path;
+  }
+}
+
+/** One captured frame. */
+export interface PcapFrame {
+  /** Seconds since 1970, unsigned 32 bits. */
+  readonly seconds: number;
+  /** 0..999,999,999, whatever unit the file used. */
+  readonly nanoseconds: number;
+  /** The captured bytes, a copy the caller may keep. */
+  readonly data: Uint8Array;
+  /** Bytes on the wire; more than `data.length` where the capture was cut at its snaplen. */
+  readonly originalLength: number;
+}
+
+/** How the numbers of a file are written. */
+export interface PcapFormat {
+  readonly littleEndian: boolean;
+  readonly nanosecond: boolean;
+}
+
+/** A DataView over the same bytes. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * Reads the file header at the start of `bytes`, of which `length` bytes are valid.
+ * @throws PcapError where it is no header of a classic Ethernet pcap
+ */
+export function parseFileHeader(bytes: Uint8Array, length: number, name: string): PcapFormat {
+  if (length === 0) {
+    throw new PcapError(name, 'expected a capture, got an empty file; capture again');
+  }
+  const view = viewOf(bytes);
+  const first = length >= 4 ? view.getUint32(0, false) : 0;
+  if (first === MAGIC_PCAPNG) {
+    throw new PcapError(
+      name,
+      'expected classic pcap, got pcapng; convert it: editcap -F pcap IN OUT',
+    );
+  }
+  if (first >>> 16 === 0x1f8b) {
+    throw new PcapError(name, 'expected classic pcap, got gzip; decompress it first');
+  }
+  const magics = [MAGIC_MICROSECONDS, MAGIC_NANOSECONDS];
+  const bigEndian = length >= 4 && magics.includes(first);
+  const littleEndian = length >= 4 && magics.includes(view.getUint32(0, true));
+  if (!bigEndian && !littleEndian) {
+    const got = Array.from(bytes.subarray(0, Math.min(4, length)), (byte) =>
+      byte.toString(16).padStart(2, '0'),
+    ).join(' ');
+    throw new PcapError(
+      name,
+      `expected magic a1b2c3d4 or a1b23c4d in either byte order, got bytes ${got}; this is not a pcap file`,
+    );
+  }
+  if (length < FILE_HEADER_BYTES) {
+    throw new PcapError(
+      name,
+      `expected a file header of ${FILE_HEADER_BYTES} bytes, got ${length}; the file is truncated, copy it again`,
+    );
+  }
+  const major = view.getUint16(4, littleEndian);
+  if (major !== 2) {
+    throw new PcapError(name, `expected format version 2.x, got ${major}; rewrite it with tcpdump`);
+  }
+  // The upper half of this word holds the FCS length and reserved bits.
+  const linkType = view.getUint32(20, littleEndian) & 0xffff;
+  if (linkType !== LINK_TYPE_ETHERNET) {
+    throw new PcapError(
+      name,
+      `expected link type 1 (Ethernet), got ${linkType}; capture on an Ethernet interface`,
+    );
+  }
+  return { littleEndian, nanosecond: view.getUint32(0, littleEndian) === MAGIC_NANOSECONDS };
+}
+
+/**
+ * Captured length of the record whose header is at `at`.
+ * @throws PcapError where no capture has such a length
+ */
+export function capturedLength(
+  view: DataView,
+  at: number,
+  format: PcapFormat,
+  name: string,
+  record: number,
+): number {
+  const captured = view.getUint32(at + 8, format.littleEndian);
+  if (captured > MAX_CAPTURED) {
+    throw new PcapError(
+      name,
+      `record ${record}: expected at most ${MAX_CAPTURED} captured bytes, got ${captured}; the file is damaged`,
+    );
+  }
+  return captured;
+}
+
+/** The record whose header is at `at`, its data copied. */
+export function parseRecord(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  captured: number,
+  format: PcapFormat,
+): PcapFrame {
+  const fraction = view.getUint32(at + 4, format.littleEndian);
+  const data = at + RECORD_HEADER_BYTES;
+  return {
+    seconds: view.getUint32(at, format.littleEndian),
+    nanoseconds: format.nanosecond ? fraction : fraction * 1000,
+    // Not bytes.slice(): on a Buffer that is a view.
+    data: new Uint8Array(bytes.subarray(data, data + captured)),
+    originalLength: view.getUint32(at + 12, format.littleEndian),
+  };
+}
+
+/** The error for a file that ends inside record number `record`. */
+export function truncated(
+  name: string,
+  record: number,
+  what: string,
+  expected: number,
+  got: number,
+) {
+  return new PcapError(
+    name,
+    `record ${record}: expected ${expected} bytes of ${what}, got ${got}; the file is truncated, frames before this one are good`,
+  );
+}
+
+/**
+ * Parses a whole capture.
+ * @param bytes the file
+ * @param name what errors call it
+ * @throws PcapError where the bytes are no complete classic Ethernet pcap
+ */
+export function parsePcap(bytes: Uint8Array, name: string): PcapFrame[] {
+  const format = parseFileHeader(bytes, bytes.length, name);
+  const view = viewOf(bytes);
+  const frames: PcapFrame[] = [];
+  let at = FILE_HEADER_BYTES;
+  while (at < bytes.length) {
+    const left = bytes.length - at;
+    if (left < RECORD_HEADER_BYTES) {
+      throw truncated(name, frames.length, 'record header', RECORD_HEADER_BYTES, left);
+    }
+    const captured = capturedLength(view, at, format, name, frames.length);
+    if (left - RECORD_HEADER_BYTES < captured) {
+      throw truncated(name, frames.length, 'data', captured, left - RECORD_HEADER_BYTES);
+    }
+    frames.push(parseRecord(bytes, view, at, captured, format));
+    at += RECORD_HEADER_BYTES + captured;
+  }
+  return frames;
+}

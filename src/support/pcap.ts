@@ -1,0 +1,233 @@
+// Classic pcap files with Ethernet frames: a synchronous streaming reader and a
+// buffered writer. What the bytes mean, and a parser over memory: pcap-format.ts.
+
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { VfioError } from './errors.ts';
+import {
+  capturedLength,
+  FILE_HEADER_BYTES,
+  LINK_TYPE_ETHERNET,
+  MAGIC_MICROSECONDS,
+  MAGIC_NANOSECONDS,
+  MAX_CAPTURED,
+  type PcapFormat,
+  type PcapFrame,
+  parseFileHeader,
+  parseRecord,
+  RECORD_HEADER_BYTES,
+  truncated,
+  viewOf,
+} from './pcap-format.ts';
+
+export { PcapError, type PcapFrame, parsePcap } from './pcap-format.ts';
+
+function fileError(operation: string, error: unknown, path: string): VfioError {
+  const errno = (error as NodeJS.ErrnoException).errno;
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  return new VfioError(operation, errno === undefined ? 0 : Math.abs(errno), path, code);
+}
+
+function openFile(path: string, flags: 'r' | 'w'): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    throw fileError(flags === 'r' ? 'open pcap file' : 'create pcap file', error, path);
+  }
+}
+
+/** Reads a capture frame by frame, holding 1 MiB of it. */
+export class PcapReader {
+  readonly path: string;
+  private fd: number;
+  private readonly bytes = new Uint8Array(1 << 20);
+  private readonly view = viewOf(this.bytes);
+  private start = 0;
+  private end = 0;
+  private records = 0;
+  private readonly format: PcapFormat;
+
+  /**
+   * Opens the file and checks its header.
+   * @throws VfioError with the errno where it cannot be opened or read; PcapError for what it holds
+   */
+  constructor(path: string) {
+    this.path = path;
+    this.fd = openFile(path, 'r');
+    try {
+      const length = this.fill(FILE_HEADER_BYTES);
+      this.format = parseFileHeader(this.bytes, length, path);
+      this.start = FILE_HEADER_BYTES;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Reads the next frame.
+   * @returns the frame, or null at the end of the file or after close
+   * @throws PcapError where the file is damaged or ends inside a record; VfioError where reading fails
+   */
+  next(): PcapFrame | null {
+    if (this.fd < 0) return null;
+    const header = this.fill(RECORD_HEADER_BYTES);
+    if (header === 0) return null;
+    if (header < RECORD_HEADER_BYTES) {
+      throw truncated(this.path, this.records, 'record header', RECORD_HEADER_BYTES, header);
+    }
+    const { view, format } = this;
+    const captured = capturedLength(view, this.start, format, this.path, this.records);
+    const got = this.fill(RECORD_HEADER_BYTES + captured) - RECORD_HEADER_BYTES;
+    if (got < captured) throw truncated(this.path, this.records, 'data', captured, got);
+    const frame = parseRecord(this.bytes, view, this.start, captured, format);
+    this.start += RECORD_HEADER_BYTES + captured;
+    this.records++;
+    return frame;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+  }
+
+  /** Makes `need` bytes available at `start`, as far as the file has them. @returns bytes there are, at most `need` */
+  private fill(need: number): number {
+    if (this.end - this.start < need && this.start > 0) {
+      this.bytes.copyWithin(0, this.start, this.end);
+      this.end -= this.start;
+      this.start = 0;
+    }
+    while (this.end - this.start < need) {
+      let got: number;
+      try {
+        got = readSync(this.fd, this.bytes, this.end, this.bytes.length - this.end, null);
+      } catch (error) {
+        throw fileError('read pcap file', error, this.path);
+      }
+      if (got === 0) break;
+      this.end += got;
+    }
+    return Math.min(need, this.end - this.start);
+  }
+}
+
+/** Options of a PcapWriter. */
+export interface PcapWriterOptions {
+  /** Writes time in nanoseconds instead of microseconds. */
+  readonly nanosecond?: boolean;
+  /** Bytes kept of each frame, 1..262,144; the default is all. */
+  readonly snaplen?: number;
+}
+
+/** Writes a capture, little-endian, through a buffer of 1 MiB. */
+export class PcapWriter {
+  readonly path: string;
+  /** Frames taken, written out or still buffered. */
+  frames = 0;
+  private fd: number;
+  private readonly nanosecond: boolean;
+  private readonly snaplen: number;
+  private readonly bytes = new Uint8Array(1 << 20);
+  private readonly view = viewOf(this.bytes);
+  private used = 0;
+  private failure: VfioError | null = null;
+
+  /**
+   * Creates the file, or empties it.
+   * @throws RangeError for a wrong snaplen; VfioError with the errno where it cannot be created
+   */
+  constructor(path: string, options: PcapWriterOptions = {}) {
+    const snaplen = options.snaplen ?? MAX_CAPTURED;
+    if (!Number.isInteger(snaplen) || snaplen < 1 || snaplen > MAX_CAPTURED) {
+      throw new RangeError(`pcap snaplen: expected 1 to ${MAX_CAPTURED} bytes, got ${snaplen}`);
+    }
+    this.path = path;
+    this.snaplen = snaplen;
+    this.nanosecond = options.nanosecond ?? false;
+    this.fd = openFile(path, 'w');
+    const { view } = this;
+    view.setUint32(0, this.nanosecond ? MAGIC_NANOSECONDS : MAGIC_MICROSECONDS, true);
+    view.setUint16(4, 2, true);
+    view.setUint16(6, 4, true);
+    view.setUint32(16, snaplen, true);
+    view.setUint32(20, LINK_TYPE_ETHERNET, true);
+    this.used = FILE_HEADER_BYTES;
+  }
+
+  /**
+   * Appends one frame; it reaches the disk when the buffer is full, at flush or at close.
+   * @param data the frame without CRC, cut here at the snaplen; shared memory is fine
+   * @param seconds since 1970, 0..2**32-1
+   * @param nanoseconds 0..999,999,999
+   * @param originalLength bytes on the wire, where `data` holds fewer
+   * @throws VfioError with path and errno where the disk refused this or earlier frames
+   */
+  append(
+    data: Uint8Array,
+    seconds: number,
+    nanoseconds: number,
+    originalLength = data.length,
+  ): void {
+    this.assertOpen();
+    const captured = Math.min(data.length, this.snaplen);
+    if (this.used + RECORD_HEADER_BYTES + captured > this.bytes.length) this.flush();
+    const { view, used } = this;
+    view.setUint32(used, seconds, true);
+    view.setUint32(used + 4, this.nanosecond ? nanoseconds : Math.floor(nanoseconds / 1000), true);
+    view.setUint32(used + 8, captured, true);
+    view.setUint32(used + 12, originalLength, true);
+    this.bytes.set(
+      captured === data.length ? data : data.subarray(0, captured),
+      used + RECORD_HEADER_BYTES,
+    );
+    this.used = used + RECORD_HEADER_BYTES + captured;
+    this.frames++;
+  }
+
+  /**
+   * Hands everything buffered to the kernel.
+   * @throws VfioError with path and errno; the same one again at every later call but close
+   */
+  flush(): void {
+    this.assertOpen();
+    let done = 0;
+    while (done < this.used) {
+      try {
+        done += writeSync(this.fd, this.bytes, done, this.used - done);
+      } catch (error) {
+        this.failure = fileError('write pcap file', error, this.path);
+        throw this.failure;
+      }
+    }
+    this.used = 0;
+  }
+
+  /**
+   * Flushes and closes; the file is closed even where this throws. Idempotent.
+   * @throws VfioError where the rest could not be written and no earlier call has said so
+   */
+  close(): void {
+    if (this.fd < 0) return;
+    try {
+      if (this.failure === null) this.flush();
+    } finally {
+      const fd = this.fd;
+      this.fd = -1;
+      try {
+        closeSync(fd);
+      } catch (error) {
+        // A network file system may report a full disk only here.
+        this.failure ??= fileError('close pcap file', error, this.path);
+      }
+    }
+    if (this.failure?.operation === 'close pcap file') throw this.failure;
+  }
+
+  private assertOpen(): void {
+    if (this.failure !== null) throw this.failure;
+    if (this.fd < 0) {
+      throw new TypeError(`pcap file ${this.path}: expected an open writer, got a closed one`);
+    }
+  }
+}

@@ -1,0 +1,241 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { VfioError } from '../../src/support/errors.ts';
+import {
+  PcapError,
+  type PcapFrame,
+  PcapReader,
+  PcapWriter,
+  parsePcap,
+} from '../../src/support/pcap.ts';
+
+let dir = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ixy-pcap-'));
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+// One frame of four bytes, captured from 64, written out by hand from the format's description.
+const LITTLE = Buffer.from(
+  'd4c3b2a1' +
+    '0200' +
+    '0400' +
+    '00000000' +
+    '00000000' +
+    'ffff0000' +
+    '01000000' +
+    '78563412' +
+    '40e20100' +
+    '04000000' +
+    '40000000' +
+    'deadbeef',
+  'hex',
+);
+const BIG = Buffer.from(
+  'a1b2c3d4' +
+    '0002' +
+    '0004' +
+    '00000000' +
+    '00000000' +
+    '0000ffff' +
+    '00000001' +
+    '12345678' +
+    '0001e240' +
+    '00000004' +
+    '00000040' +
+    'deadbeef',
+  'hex',
+);
+const patched = (bytes: Uint8Array, at: number, hex: string): Buffer => {
+  const copy = Buffer.from(bytes);
+  copy.set(Buffer.from(hex, 'hex'), at);
+  return copy;
+};
+const nano = (bytes: Buffer, hex: string): Buffer => patched(bytes, 0, hex);
+
+function readAll(path: string): PcapFrame[] {
+  const reader = new PcapReader(path);
+  try {
+    const frames: PcapFrame[] = [];
+    for (let one = reader.next(); one !== null; one = reader.next()) frames.push(one);
+    return frames;
+  } finally {
+    reader.close();
+  }
+}
+
+describe('what is no complete classic Ethernet capture is refused by parser and reader alike', () => {
+  test.each<[string, Uint8Array, RegExp]>([
+    ['an empty file', new Uint8Array(0), /pcap file .*expected a capture, got an empty file/],
+    [
+      'text',
+      Buffer.from('hello, this is no capture'),
+      /magic.*got bytes 68 65 6c 6c; .*not a pcap/,
+    ],
+    ['two bytes', Buffer.from('d4c3', 'hex'), /got bytes d4 c3/],
+    ['pcapng', Buffer.from('0a0d0d0a1c000000', 'hex'), /got pcapng; convert it: editcap/],
+    ['gzip', Buffer.from('1f8b0800', 'hex'), /got gzip; decompress/],
+    ['half a file header', LITTLE.subarray(0, 23), /header of 24 bytes, got 23; .*truncated/],
+    ['version 3', patched(LITTLE, 4, '0300'), /version 2\.x, got 3/],
+    ['link type 113', patched(LITTLE, 20, '71000000'), /link type 1 \(Ethernet\), got 113/],
+    [
+      'half a record header',
+      LITTLE.subarray(0, 39),
+      /record 0: expected 16 bytes of record header, got 15/,
+    ],
+    [
+      'half a frame',
+      LITTLE.subarray(0, 43),
+      /record 0: expected 4 bytes of data, got 3; .*truncated/,
+    ],
+    ['half a second record', Buffer.concat([LITTLE, Buffer.alloc(5)]), /record 1: .*got 5/],
+    [
+      'a length no capture has',
+      patched(LITTLE, 32, '01000400'),
+      /at most 262144 captured bytes, got 262145; .*damaged/,
+    ],
+  ])('%s', (_name, bytes, message) => {
+    expect(() => parsePcap(bytes, 'x.pcap')).toThrow(PcapError);
+    expect(() => parsePcap(bytes, 'x.pcap')).toThrow(message);
+    const path = join(dir, 'x.pcap');
+    writeFileSync(path, bytes);
+    expect(() => readAll(path)).toThrow(PcapError);
+    expect(() => readAll(path)).toThrow(message);
+    expect(() => readAll(path)).toThrow(path);
+  });
+
+  test('a file that is not there and a directory name path and errno', () => {
+    for (const [path, errno] of [
+      [join(dir, 'none'), 2],
+      [dir, 21],
+    ] as const) {
+      try {
+        new PcapReader(path).close();
+        expect.unreachable();
+      } catch (error) {
+        expect(error).toBeInstanceOf(VfioError);
+        expect(error).toMatchObject({ errno, path });
+      }
+    }
+  });
+});
+
+test.each([
+  ['little-endian microseconds', LITTLE, 123_456_000],
+  ['big-endian microseconds', BIG, 123_456_000],
+  ['little-endian nanoseconds', nano(LITTLE, '4d3cb2a1'), 123_456],
+  ['big-endian nanoseconds', nano(BIG, 'a1b23c4d'), 123_456],
+  ['a link type word with FCS bits', patched(LITTLE, 20, '01000014'), 123_456_000],
+])('%s', (_name, bytes, nanoseconds) => {
+  const path = join(dir, 'x.pcap');
+  writeFileSync(path, bytes);
+  const wanted = {
+    seconds: 0x12345678,
+    nanoseconds,
+    data: Uint8Array.of(0xde, 0xad, 0xbe, 0xef),
+    originalLength: 64,
+  };
+  expect(parsePcap(bytes, 'x')).toEqual([wanted]);
+  expect(readAll(path)).toEqual([wanted]);
+});
+
+test('frames are copies, also out of a Buffer', () => {
+  const bytes = Buffer.from(LITTLE);
+  const [frame] = parsePcap(bytes, 'x');
+  bytes.fill(0);
+  expect(frame!.data[0]).toBe(0xde);
+});
+
+test('a header alone is a capture without frames, and reading after the end or close is null', () => {
+  expect(parsePcap(LITTLE.subarray(0, 24), 'x')).toEqual([]);
+  const path = join(dir, 'x.pcap');
+  writeFileSync(path, LITTLE);
+  const reader = new PcapReader(path);
+  expect(reader.next()).not.toBeNull();
+  expect([reader.next(), reader.next()]).toEqual([null, null]);
+  reader.close();
+  reader.close();
+  expect(reader.next()).toBeNull();
+});
+
+test('the writer writes the bytes of the format', () => {
+  const path = join(dir, 'out.pcap');
+  const writer = new PcapWriter(path, { snaplen: 65_535 });
+  writer.append(Uint8Array.of(0xde, 0xad, 0xbe, 0xef), 0x12345678, 123_456_999, 64);
+  writer.close();
+  writer.close();
+  expect(readFileSync(path)).toEqual(LITTLE);
+});
+
+test('snaplen cuts frames and keeps their length; nanoseconds are kept where asked for', () => {
+  const path = join(dir, 'out.pcap');
+  const writer = new PcapWriter(path, { snaplen: 3, nanosecond: true });
+  writer.append(Uint8Array.of(1, 2, 3, 4), 5, 999_999_999);
+  writer.append(Uint8Array.of(1, 2), 6, 1);
+  writer.close();
+  expect(readAll(path)).toEqual([
+    { seconds: 5, nanoseconds: 999_999_999, data: Uint8Array.of(1, 2, 3), originalLength: 4 },
+    { seconds: 6, nanoseconds: 1, data: Uint8Array.of(1, 2), originalLength: 2 },
+  ]);
+});
+
+test('captures longer than every buffer come back frame by frame', () => {
+  const path = join(dir, 'out.pcap');
+  const writer = new PcapWriter(path);
+  const lengths = Array.from({ length: 400 }, (_, i) => (i * 7919) % 20_000);
+  lengths.push(262_144, 0, 262_144);
+  for (const [i, length] of lengths.entries()) {
+    writer.append(new Uint8Array(length).fill(i), i, 0);
+  }
+  expect(writer.frames).toBe(403);
+  writer.close();
+  for (const frames of [readAll(path), parsePcap(readFileSync(path), 'x')]) {
+    expect(frames.map((one) => one.data.length)).toEqual(lengths);
+    expect(frames.map((one) => one.seconds)).toEqual([...lengths.keys()]);
+    expect(frames.every((one, i) => one.data.every((byte) => byte === (i & 255)))).toBe(true);
+  }
+});
+
+describe('the writer reports', () => {
+  test('a snaplen that the format does not have, a path it cannot create, use after close', () => {
+    for (const snaplen of [0, 1.5, 262_145]) {
+      expect(() => new PcapWriter(join(dir, 'x'), { snaplen })).toThrow(RangeError);
+    }
+    expect(() => new PcapWriter(join(dir, 'no', 'x'))).toThrow(/create pcap file.*ENOENT/);
+    const writer = new PcapWriter(join(dir, 'x'));
+    writer.close();
+    expect(() => writer.append(new Uint8Array(1), 0, 0)).toThrow(TypeError);
+  });
+
+  test('a full disk at flush, again at every later call, and not a second time at close', () => {
+    const writer = new PcapWriter('/dev/full');
+    writer.append(new Uint8Array(60), 0, 0);
+    for (const call of [
+      () => writer.flush(),
+      () => writer.append(new Uint8Array(60), 0, 0),
+      () => writer.flush(),
+    ]) {
+      expect(call).toThrow(expect.objectContaining({ errno: 28, path: '/dev/full' }));
+    }
+    expect(() => writer.close()).not.toThrow();
+  });
+
+  test('a full disk when the buffer is full', () => {
+    const writer = new PcapWriter('/dev/full');
+    const frame = new Uint8Array(262_144);
+    const fill = (): void => {
+      for (let i = 0; i < 4; i++) writer.append(frame, 0, 0);
+    };
+    expect(fill).toThrow(/write pcap file \(\/dev\/full\): ENOSPC/);
+    writer.close();
+  });
+
+  test('a full disk that shows only at close', () => {
+    const writer = new PcapWriter('/dev/full');
+    writer.append(new Uint8Array(60), 0, 0);
+    expect(() => writer.close()).toThrow(/ENOSPC/);
+    expect(() => writer.close()).not.toThrow();
+  });
+});
