@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { processArena } from '../../src/memory/arena.ts';
+import { createMempool, destroyMempool, Mempool } from '../../src/memory/mempool.ts';
+
+const arena = processArena();
+
+describe('mempool', () => {
+  it.each([
+    [{ count: 0 }, /count: expected an integer from 1/],
+    [{ count: 1.5 }, /count: .* got 1.5/],
+    [{ count: 8, bufferBytes: 1000 }, /bufferBytes: .* multiple of 2048, got 1000/],
+    [{ count: 8, bufferBytes: 32_768 }, /bufferBytes: .*16384/],
+    [{ count: 8, headroomBytes: 3 }, /headroomBytes: .* multiple of 4, got 3/],
+    [{ count: 8, headroomBytes: 2048 }, /headroomBytes: .*1024/],
+  ])('refuses %j', (options, message) => {
+    expect(() => createMempool(arena, options)).toThrow(message);
+  });
+
+  it('gives each buffer once, 0 when empty, and counts the shortage', () => {
+    const mempool = createMempool(arena, { count: 4 });
+    const seen = new Set([mempool.take(), mempool.take(), mempool.take(), mempool.take()]);
+    expect(seen.size).toBe(4);
+    expect(seen.has(0)).toBe(false);
+    expect(mempool.take()).toBe(0);
+    expect(mempool.exhausted).toBe(1);
+    for (const buf of seen) mempool.give(buf);
+    expect(mempool.available).toBe(4);
+    destroyMempool(arena, mempool);
+  });
+
+  it('places buffers at buf * 2048 plus headroom, bufferBytes apart', () => {
+    const mempool = createMempool(arena, { count: 3, bufferBytes: 4096, headroomBytes: 128 });
+    const bufs = new Int32Array(3);
+    expect(mempool.takeBatch(bufs, 0, 3)).toBe(3);
+    const sorted = [...bufs].sort((a, b) => a - b);
+    expect(sorted.map((b) => b - (sorted[0] as number))).toEqual([0, 2, 4]);
+    expect(mempool.offset(bufs[0] as number)).toBe((bufs[0] as number) * 2048 + 128);
+    mempool.giveBatch(bufs, 0, 3);
+    destroyMempool(arena, mempool);
+  });
+
+  it('gives a batch as far as it reaches', () => {
+    const mempool = createMempool(arena, { count: 5 });
+    const bufs = new Int32Array(8).fill(-7);
+    expect(mempool.takeBatch(bufs, 1, 7)).toBe(5);
+    expect(bufs[0]).toBe(-7);
+    expect(bufs[6]).toBe(-7);
+    expect(new Set(bufs.subarray(1, 6)).size).toBe(5);
+    expect(mempool.exhausted).toBe(1);
+    mempool.giveBatch(bufs, 1, 5);
+    destroyMempool(arena, mempool);
+  });
+
+  it('is the same mempool through its handle', () => {
+    const mempool = createMempool(arena, { count: 4 });
+    const other = new Mempool(mempool.handle);
+    const buf = other.take();
+    expect(mempool.available).toBe(3);
+    mempool.give(buf);
+    expect(other.available).toBe(4);
+    destroyMempool(arena, mempool);
+  });
+
+  it('catches double frees and foreign buffers in debug mode', () => {
+    const mempool = createMempool(arena, { count: 4, debug: true });
+    const foreign = createMempool(arena, { count: 4 });
+    const buf = mempool.take();
+    expect(() => mempool.give(foreign.take())).toThrow(/expected one of this mempool/);
+    mempool.give(buf);
+    expect(() => mempool.give(buf)).toThrow(/expected one the caller owns/);
+    expect(() => mempool.give(0)).toThrow(RangeError);
+    expect(() => mempool.give(-1)).toThrow(RangeError);
+    expect(() => mempool.give(buf + 0.5)).toThrow(RangeError);
+    expect(mempool.available).toBe(4);
+  });
+
+  it('is not destroyed while buffers are out', () => {
+    const mempool = createMempool(arena, { count: 2 });
+    const buf = mempool.take();
+    expect(() => destroyMempool(arena, mempool)).toThrow(/expected all 2 buffers back, got 1/);
+    mempool.give(buf);
+    destroyMempool(arena, mempool);
+  });
+});
