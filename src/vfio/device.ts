@@ -1,0 +1,93 @@
+// The one interface to a device. Three backends implement it: kernel VFIO,
+// a vfio-user client, and the in-process model. The driver sees only this and
+// cannot tell them apart. Contracts live here; backends do not repeat them.
+
+import type { Iova, IovaRange } from '../memory/iova.ts';
+
+/** A piece of arena memory to be made visible to a device. */
+export interface DmaMapping {
+  /** Where the device sees it; a multiple of 4096. */
+  readonly iova: Iova;
+  /** A multiple of 4096. */
+  readonly sizeBytes: number;
+  /** Byte offset in the arena. */
+  readonly offset: number;
+  /** The same place as a user-space address. */
+  readonly address: number;
+  /** The memfd that backs it, and where in that file it starts. The mapping does not own the fd. */
+  readonly fd: number;
+  readonly fdOffset: number;
+}
+
+/**
+ * A PCI function handed to this process.
+ *
+ * Register access is synchronous on every backend. Accesses are 32 bits, aligned, unsigned.
+ * After `close()` every other method throws VfioError; `close()` itself is idempotent.
+ */
+export interface VfioDevice {
+  /** The address it was opened by: "0000:03:10.0", "vfio-user:/path", "model:0.1". */
+  readonly address: string;
+  /** PCI device id, such as 0x10ed. */
+  readonly deviceId: number;
+  /** IOVAs this device can be given. */
+  readonly iovaRanges: readonly IovaRange[];
+  /** MSI-X vectors the function has. */
+  readonly vectors: number;
+  /** Worst case of one register access, microseconds: what a poll interval below it would only waste. */
+  readonly accessUs: number;
+
+  /**
+   * Reads BAR0 at a byte offset (0..0x3ffc, multiple of 4).
+   * @returns the unsigned 32-bit value; 0xffffffff when the function is gone
+   * @throws VfioError when the backend lost the device
+   */
+  read32(offset: number): number;
+  /**
+   * Writes BAR0 at a byte offset. Posted: a later read32 is the flush.
+   * Every earlier store of this thread, to memory or to a mapped page, is visible to the device before this one.
+   * @throws VfioError when the backend lost the device
+   */
+  write32(offset: number, value: number): void;
+  /**
+   * Where a 4 KiB page of BAR0 is mapped.
+   * @param page 0..3
+   * @returns its byte offset in the arena, or -1 where accesses must go through read32 and write32
+   */
+  pageOffset(page: number): number;
+
+  /** Reads 16 bits of config space. */
+  readConfig16(offset: number): number;
+  /** Writes 16 bits of config space. */
+  writeConfig16(offset: number, value: number): void;
+
+  /**
+   * Makes arena memory readable and writable by the device.
+   * @throws VfioError EEXIST where it overlaps a mapping, EINVAL where misaligned or outside iovaRanges,
+   *   ENOMEM beyond the memory lock limit, ENOSPC beyond the number of mappings
+   */
+  mapDma(mapping: DmaMapping): void;
+  /**
+   * Takes a mapping back, whole. On return the device has no access under way to it.
+   * @throws VfioError EINVAL for a part of a mapping, ENOENT where there is none
+   */
+  unmapDma(iova: Iova, sizeBytes: number): void;
+
+  /**
+   * Connects MSI-X vectors to eventfds, all in one call, replacing what was there.
+   * @param eventFds one fd a vector from vector 0 on; -1 leaves a vector unconnected
+   * @throws VfioError, RangeError for more than `vectors`
+   */
+  enableVectors(eventFds: readonly number[]): void;
+  /** Disconnects all vectors. */
+  disableVectors(): void;
+
+  /**
+   * Function level reset. Clears bus mastering; registers that an 82599 VF keeps over VFLR stay.
+   * @throws VfioError
+   */
+  reset(): void;
+
+  /** Gives the function back: no DMA or interrupt after it returns. Idempotent. */
+  close(): void;
+}

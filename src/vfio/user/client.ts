@@ -1,0 +1,307 @@
+// A VF behind a vfio-user server (our model, or another's) as a VfioDevice. Set-up here, register
+// access in register-access.ts, messages in protocol.ts. The server is a different process that may
+// be wrong, silent or gone: see connection.ts. It is not given a second connection: a lost device
+// stays lost, and whoever needs it opens it again.
+
+import type { Iova, IovaRange } from '../../memory/iova.ts';
+import { VfioError } from '../../support/errors.ts';
+import { type Log, silentLog } from '../../support/log.ts';
+import type { DmaMapping, VfioDevice } from '../device.ts';
+import { BAR0_BYTES, BAR0_PAGES, BarWindow, type WindowArena } from './bar-window.ts';
+import { Connection, checkedTimeout } from './connection.ts';
+import { DmaTable } from './dma-table.ts';
+import { connectSocket, type Exchange } from './exchange.ts';
+import { negotiate, type ServerFacts } from './negotiate.ts';
+import {
+  COMMAND,
+  checkDmaUnmapReply,
+  checkEmpty,
+  encodeDmaMapCommand,
+  encodeDmaUnmapCommand,
+  encodeResetCommand,
+  encodeSetIrqsCommand,
+  IRQ,
+  IRQ_ACTION,
+  IRQ_DATA,
+  NO_BOOLS,
+  REGION,
+} from './protocol.ts';
+import { readRegion, writeRegion } from './register-access.ts';
+import { vectorRuns } from './vector-runs.ts';
+
+/** What a device address of this backend starts with. */
+export const ADDRESS_PREFIX = 'vfio-user:';
+
+/** How to open a device. */
+export interface VfioUserOptions {
+  /** Deadline of one request, ms, 1 to 2**31-1. Default 5000. */
+  readonly timeoutMs?: number;
+  readonly log?: Log;
+}
+
+const EINVAL = 22;
+const EBADFD = 77;
+const NOT_OFFSET = ~(BAR0_BYTES - 4);
+/** What Iova can hold; the protocol itself names no ranges. */
+const IOVA_RANGES: readonly IovaRange[] = [{ first: 0, last: 2 ** 39 - 1 }];
+/** Measured between two processes on one machine: a message there and back. */
+const ACCESS_US = 10;
+
+/** See the head of this file. Owns its connection and its window in the arena. */
+export class VfioUserDevice implements VfioDevice {
+  readonly address: string;
+  readonly deviceId: number;
+  readonly iovaRanges = IOVA_RANGES;
+  readonly vectors: number;
+  readonly accessUs = ACCESS_US;
+  private readonly connection: Connection;
+  private readonly facts: ServerFacts;
+  private readonly bar: BarWindow;
+  private readonly maps: DmaTable;
+  private readonly log: Log;
+  /** Arena words; long enough for the window, whatever the arena grows to. */
+  private readonly heap: Uint32Array;
+  /** Arena word index of each page of BAR0; 0 where it is trapped, and everywhere once the server is gone. */
+  private readonly pageWords = new Int32Array(BAR0_PAGES);
+  /** Vectors that have an eventfd now. */
+  private readonly connected: boolean[];
+  private closed = false;
+
+  private constructor(
+    address: string,
+    connection: Connection,
+    facts: ServerFacts,
+    bar: BarWindow,
+    arena: WindowArena,
+    log: Log,
+  ) {
+    this.address = address;
+    this.connection = connection;
+    this.facts = facts;
+    this.bar = bar;
+    this.deviceId = facts.deviceId;
+    this.vectors = facts.vectors;
+    this.maps = new DmaTable(facts.capabilities.maxDmaMaps, IOVA_RANGES, connection.path);
+    this.connected = new Array<boolean>(facts.vectors).fill(false);
+    this.log = log;
+    this.heap = arena.views.u32;
+    for (const [page, offset] of bar.pageOffsets.entries()) {
+      this.pageWords[page] = offset < 0 ? 0 : offset / 4;
+    }
+    connection.onEnd = () => void this.pageWords.fill(0);
+  }
+
+  /**
+   * Connects to "vfio-user:/path/to.sock".
+   * @throws VfioError that says what to do: no server, VF already taken, no permission, path too long, not a VF
+   * @throws RangeError for another kind of address or a bad option
+   */
+  static connect(
+    address: string,
+    arena: WindowArena,
+    options: VfioUserOptions = {},
+  ): VfioUserDevice {
+    const path = address.slice(ADDRESS_PREFIX.length);
+    if (!address.startsWith(ADDRESS_PREFIX) || path === '' || path.includes('\0')) {
+      throw new RangeError(`device address: expected ${ADDRESS_PREFIX}/path, got "${address}"`);
+    }
+    const exchange = connectSocket(path, checkedTimeout(options.timeoutMs));
+    return VfioUserDevice.over(exchange, address, arena, options);
+  }
+
+  /**
+   * The same over a transport that the caller made, which is the device's from now on, also when this throws.
+   * @param address what the device calls itself; messages show it without its prefix
+   */
+  static over(
+    exchange: Exchange,
+    address: string,
+    arena: WindowArena,
+    options: VfioUserOptions = {},
+  ): VfioUserDevice {
+    const log = options.log ?? silentLog;
+    const path = address.startsWith(ADDRESS_PREFIX)
+      ? address.slice(ADDRESS_PREFIX.length)
+      : address;
+    let connection: Connection;
+    try {
+      connection = new Connection(exchange, path, checkedTimeout(options.timeoutMs));
+    } catch (error) {
+      exchange.close();
+      throw error;
+    }
+    try {
+      const facts = negotiate(connection);
+      const bar = BarWindow.takeFd(arena, facts.bar0, facts.bar0Fd, path, log);
+      return new VfioUserDevice(address, connection, facts, bar, arena, log);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  read32(offset: number): number {
+    if ((offset & NOT_OFFSET) !== 0) throw badOffset('read32', offset);
+    const word = this.pageWords[offset >> 12] as number;
+    if (word !== 0) return this.heap[word + ((offset & 0xfff) >> 2)] as number;
+    return readRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4);
+  }
+
+  write32(offset: number, value: number): void {
+    if ((offset & NOT_OFFSET) !== 0) throw badOffset('write32', offset);
+    const word = this.pageWords[offset >> 12] as number;
+    if (word !== 0) this.heap[word + ((offset & 0xfff) >> 2)] = value;
+    else writeRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4, value);
+  }
+
+  pageOffset(page: number): number {
+    this.checkOpen('find BAR0 page');
+    const offset = this.bar.pageOffsets[page];
+    if (offset === undefined) throw new RangeError(`page: expected 0 to 3, got ${page}`);
+    return offset;
+  }
+
+  readConfig16(offset: number): number {
+    this.checkConfigOffset('readConfig16', offset);
+    return readRegion(this.connection, REGION.CONFIG, 'config', offset, 2);
+  }
+
+  writeConfig16(offset: number, value: number): void {
+    this.checkConfigOffset('writeConfig16', offset);
+    writeRegion(this.connection, REGION.CONFIG, 'config', offset, 2, value);
+  }
+
+  mapDma(mapping: DmaMapping): void {
+    this.checkOpen('map DMA');
+    this.maps.checkMap(mapping);
+    const { iova, sizeBytes, fdOffset } = mapping;
+    const command = { readable: true, writable: true, fdOffset, iova, sizeBytes };
+    this.connection.request(
+      'map DMA',
+      COMMAND.DMA_MAP,
+      (out, id) => encodeDmaMapCommand(out, id, command),
+      checkEmpty,
+      Int32Array.of(mapping.fd),
+      1,
+    );
+    this.maps.add(iova, sizeBytes);
+  }
+
+  unmapDma(iova: Iova, sizeBytes: number): void {
+    this.checkOpen('unmap DMA');
+    this.maps.checkUnmap(iova, sizeBytes);
+    this.sendUnmap(iova, sizeBytes);
+  }
+
+  enableVectors(eventFds: readonly number[]): void {
+    this.checkOpen('enable vectors');
+    if (eventFds.length > this.vectors) {
+      throw new RangeError(`eventFds: expected at most ${this.vectors}, got ${eventFds.length}`);
+    }
+    for (const fd of eventFds) {
+      if (!Number.isInteger(fd) || fd < -1)
+        throw new RangeError(`eventfd: expected -1 up, got ${fd}`);
+    }
+    const wanted = Array.from({ length: this.vectors }, (_, i) => eventFds[i] ?? -1);
+    for (const run of vectorRuns(wanted, this.connected, this.facts.capabilities.maxMessageFds)) {
+      this.setIrqs('enable vectors', run.start, run.count, IRQ_DATA.EVENTFD, run.fds);
+      this.connected.fill(run.fds.length > 0, run.start, run.start + run.count);
+    }
+  }
+
+  disableVectors(): void {
+    this.checkOpen('disable vectors');
+    this.setIrqs('disable vectors', 0, 0, IRQ_DATA.NONE, []);
+    this.connected.fill(false);
+  }
+
+  reset(): void {
+    this.checkOpen('reset');
+    if (!this.facts.resettable) {
+      const detail = 'expected a device that can be reset, got one whose server cannot';
+      throw new VfioError('reset', EINVAL, this.connection.path, detail);
+    }
+    this.connection.request('reset', COMMAND.DEVICE_RESET, encodeResetCommand, checkEmpty);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    // Hanging up alone would not do: the server notices that later, and writes to memory until then.
+    for (const step of this.closingSteps()) {
+      if (!this.connection.usable) break;
+      try {
+        step();
+      } catch (error) {
+        this.log.warn(`${this.address}: close: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+    this.connection.close();
+    this.bar.release();
+  }
+
+  private closingSteps(): readonly (() => void)[] {
+    const steps = this.maps.entries().map(
+      ([iova, size]) =>
+        () =>
+          this.sendUnmap(iova, size),
+    );
+    steps.unshift(() => this.setIrqs('disable vectors', 0, 0, IRQ_DATA.NONE, []));
+    const reset = () =>
+      this.connection.request('reset', COMMAND.DEVICE_RESET, encodeResetCommand, checkEmpty);
+    if (this.facts.resettable) steps.unshift(() => void reset());
+    return steps;
+  }
+
+  private sendUnmap(iova: number, sizeBytes: number): void {
+    const command = { all: false, iova, sizeBytes };
+    this.connection.request(
+      'unmap DMA',
+      COMMAND.DMA_UNMAP,
+      (out, id) => encodeDmaUnmapCommand(out, id, command),
+      (reply, fdCount) => checkDmaUnmapReply(reply, fdCount, command),
+    );
+    this.maps.remove(iova);
+  }
+
+  private setIrqs(
+    operation: string,
+    start: number,
+    count: number,
+    data: number,
+    fds: readonly number[],
+  ): void {
+    const command = {
+      index: IRQ.MSIX,
+      start,
+      count,
+      data,
+      action: IRQ_ACTION.TRIGGER,
+      bools: NO_BOOLS,
+    };
+    this.connection.request(
+      operation,
+      COMMAND.DEVICE_SET_IRQS,
+      (out, id) => encodeSetIrqsCommand(out, id, command),
+      checkEmpty,
+      Int32Array.from(fds),
+      fds.length,
+    );
+  }
+
+  private checkConfigOffset(operation: string, offset: number): void {
+    const last = this.facts.configBytes - 2;
+    if (Number.isInteger(offset) && offset >= 0 && offset <= last && offset % 2 === 0) return;
+    throw new RangeError(`${operation}: expected an even offset from 0 to ${last}, got ${offset}`);
+  }
+
+  private checkOpen(operation: string): void {
+    if (this.closed) {
+      throw new VfioError(operation, EBADFD, this.connection.path, 'the device is closed');
+    }
+  }
+}
+
+function badOffset(operation: string, offset: number): RangeError {
+  return new RangeError(`${operation}: expected a multiple of 4 from 0 to 0x3ffc, got ${offset}`);
+}

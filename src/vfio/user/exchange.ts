@@ -1,0 +1,107 @@
+// The transport seam of the client: one call sends a message and brings back the next one. Over
+// a socket that is a single call of the native shim. A caller that steps the server on the same
+// thread supplies an Exchange of its own, since a blocking call to oneself never returns.
+
+import { VfioError } from '../../support/errors.ts';
+import { native } from '../../support/native.ts';
+
+/** See the head of this file. Not used after `close`, or after `request` returned an error. */
+export interface Exchange {
+  /**
+   * Sends one message and receives one.
+   * @param send holds the message in its first `sendLength` bytes
+   * @param sendFds first `sendFdCount` words: fds that go along; they stay the caller's
+   * @param recv where the received message goes
+   * @param recvFds [0] becomes the number of fds that came, [1..] they, now the caller's to close
+   * @returns bytes received, or -errno: -110 deadline, -104 end of stream, -90 message or fds too large,
+   *   -71 no message, -32 peer gone. After an error the stream is out of step and no fd is left open.
+   */
+  request(
+    send: Uint8Array,
+    sendLength: number,
+    sendFds: Int32Array | null,
+    sendFdCount: number,
+    recv: Uint8Array,
+    recvFds: Int32Array,
+    timeoutMs: number,
+  ): number;
+  /** Hangs up. Called once. */
+  close(): void;
+}
+
+/** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
+const MAX_PATH_BYTES = 107;
+const ENOENT = 2;
+const EACCES = 13;
+const ENAMETOOLONG = 36;
+const ETIMEDOUT = 110;
+const ECONNREFUSED = 111;
+
+/** An Exchange over a connected socket, whose fd it owns. */
+export class SocketExchange implements Exchange {
+  private readonly fd: number;
+  private readonly shim = native();
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  request(
+    send: Uint8Array,
+    sendLength: number,
+    sendFds: Int32Array | null,
+    sendFdCount: number,
+    recv: Uint8Array,
+    recvFds: Int32Array,
+    timeoutMs: number,
+  ): number {
+    return this.shim.request(
+      this.fd,
+      send,
+      sendLength,
+      sendFds,
+      sendFdCount,
+      recv,
+      recvFds,
+      timeoutMs,
+    );
+  }
+
+  close(): void {
+    this.shim.close(this.fd);
+  }
+}
+
+/**
+ * Connects to a vfio-user server.
+ * @param path of its socket
+ * @throws VfioError that says what to do where there is no server, no permission, or the path is too long
+ */
+export function connectSocket(path: string, timeoutMs: number): SocketExchange {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > MAX_PATH_BYTES) {
+    throw new VfioError(
+      'connect',
+      ENAMETOOLONG,
+      path,
+      `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`,
+    );
+  }
+  const fd = native().unixConnect(path, timeoutMs);
+  if (fd < 0) throw new VfioError('connect', -fd, path, adviceFor(-fd, path));
+  return new SocketExchange(fd);
+}
+
+function adviceFor(errno: number, path: string): string {
+  switch (errno) {
+    case ENOENT:
+    case ECONNREFUSED:
+      return `no vfio-user server at ${path}; start \`ixy model\``;
+    case EACCES:
+      return 'the socket belongs to the user who started the server; run as that user, or let this one write to it';
+    case ETIMEDOUT:
+      return 'the server does not accept connections; it may be stopped, or serving somebody else';
+    default:
+      return '';
+  }
+}
