@@ -1,0 +1,235 @@
+// The life of a VF: down, running, stopped, closed, and the order of steps
+// between them: linux ixgbevf_configure on the way up, ixgbevf_down on the way
+// down. Memory that a device may still write to is never freed. What users see is vf.ts.
+
+import { apiAtLeast } from '../hw/mailbox.ts';
+import { COMMAND_BUS_MASTER, CONFIG_COMMAND } from '../hw/pci.ts';
+import { VFCTRL } from '../hw/registers.ts';
+import { DeviceError, MailboxError } from '../support/errors.ts';
+import type { VfioDevice } from '../vfio/device.ts';
+import { flush, writeRegister } from './access.ts';
+import { Filters } from './filters.ts';
+import { maskInterrupts, type Registration, register, resetVf } from './handshake.ts';
+import { StuckWatch } from './health.ts';
+import { LinkMonitor } from './link.ts';
+import { formatMac, type MacBytes } from './mac.ts';
+import { Mailbox } from './mailbox.ts';
+import type { VfSettings } from './options.ts';
+import { awaitStopped, disableQueues, startRx, startTx, writePacketTypes } from './queue-setup.ts';
+import { linkEnabled, requestMac, requestMaxFrame } from './requests.ts';
+import { Statistics, type VfStatistics } from './statistics.ts';
+import { disarmAll, freeVfMemory, type VfMemory } from './vf-memory.ts';
+
+/** A port that resets while the VF comes up is tried again this often. */
+const ATTEMPTS = 3;
+
+/** `down`: neither running nor known to have stopped; only restart() and close() are left. */
+export type LifeState = 'running' | 'stopped' | 'down' | 'closed';
+
+/** The parts of a VF and how they start and end together. */
+export class Lifecycle {
+  readonly device: VfioDevice;
+  readonly settings: VfSettings;
+  readonly mailbox: Mailbox;
+  readonly monitor: LinkMonitor;
+  readonly statistics: Statistics;
+  readonly filters = new Filters();
+  readonly watch: StuckWatch;
+  state: LifeState = 'down';
+  private readonly memory: VfMemory;
+  private registration: Registration | undefined;
+  private chosenMac: MacBytes | undefined;
+
+  constructor(device: VfioDevice, settings: VfSettings, memory: VfMemory) {
+    this.device = device;
+    this.settings = settings;
+    this.memory = memory;
+    this.chosenMac = settings.mac;
+    this.mailbox = new Mailbox(device, settings.clock);
+    this.monitor = new LinkMonitor(device, this.mailbox, settings.clock);
+    this.statistics = new Statistics(device);
+    this.watch = new StuckWatch(device, settings.txQueues, settings.stuckAfterMs);
+  }
+
+  /** What the PF last agreed to. @throws DeviceError before the first restart() succeeded */
+  get registered(): Registration {
+    if (this.registration !== undefined) return this.registration;
+    throw new DeviceError('VF', 'registered with its PF', 'not registered', 0, 'open it again');
+  }
+
+  /** Asks the PF for another MAC and keeps it over restarts. @throws MailboxError */
+  changeMac(mac: MacBytes): void {
+    requestMac(this.mailbox, mac);
+    this.chosenMac = mac;
+    this.registration = { ...this.registered, mac };
+  }
+
+  /** Brings the totals up to date. A reset of the port clears its counters, which must not be taken for a wrap. */
+  countTraffic(): VfStatistics {
+    this.mailbox.look();
+    return this.mailbox.lost === '' ? this.statistics.update() : this.statistics.values;
+  }
+
+  /**
+   * Starts stopped queues again.
+   * @throws DeviceError when a queue does not start, or the VF is down; RangeError for an empty mempool
+   */
+  start(): void {
+    if (this.state === 'running') return;
+    if (this.state === 'down') {
+      throw new DeviceError('VF', 'stopped', 'down', 0, 'use restart(), which resets it first');
+    }
+    this.guarded(() => {
+      this.startTxQueues();
+      this.startRxQueues();
+    });
+  }
+
+  /**
+   * Stops the queues; every buffer in them goes back to its mempool, frames not sent yet are lost. The VF stays
+   * registered. No other thread may be inside a batch.
+   * @throws DeviceError when a queue does not stop: its buffers stay where they are until restart() or close()
+   */
+  stop(): void {
+    if (this.state !== 'running') return;
+    this.state = 'down';
+    this.stopQueues();
+    disarmAll(this.memory);
+    this.state = 'stopped';
+  }
+
+  /**
+   * Resets the VF and brings it up as it was: MAC, VLANs, multicast groups, queues. Frames in the rings are lost.
+   * No other thread may be inside a batch. May block for seconds; after a failure it can be called again.
+   * @throws MailboxError, DeviceError; RangeError where the PF now grants fewer queues
+   */
+  restart(): void {
+    enableBusMaster(this.device);
+    if (this.registration !== undefined) this.countTraffic();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.guarded(() => this.bringUp());
+        return;
+      } catch (error) {
+        const again = error instanceof MailboxError && error.failure === 'reset';
+        if (!again || attempt === ATTEMPTS) throw error;
+        this.settings.log.warn(`${this.device.address}: ${error.message}; trying again`);
+      }
+    }
+  }
+
+  /** Stops the VF and gives everything back. Idempotent; works, as far as it goes, on a device that is gone. */
+  close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    const { device, memory, settings } = this;
+    const stopped = this.attempt('stop queues', () => this.stopQueues());
+    this.attempt('reset VF', () => {
+      maskInterrupts(device);
+      writeRegister(device, VFCTRL, VFCTRL.mask.RST);
+      flush(device);
+    });
+    this.attempt('disable interrupts', () => device.disableVectors());
+    this.attempt('reset function', () => device.reset());
+    // Where the stop is not certain, only the end of the device is: no DMA after close() returned.
+    const certain = stopped || this.attempt('close device', () => device.close());
+    this.attempt('detach arena', () => memory.arena.detach(device));
+    if (certain) this.attempt('free memory', () => freeVfMemory(memory, settings.log));
+    else
+      settings.log.warn(
+        `${this.device.address}: its DMA memory is kept, the device may still write to it`,
+      );
+    this.attempt('close device', () => device.close());
+  }
+
+  private bringUp(): void {
+    const { device, mailbox, settings, memory } = this;
+    const { clock, log } = settings;
+    resetVf(device, mailbox, clock);
+    disarmAll(memory);
+    const wish = { chosen: this.chosenMac, fallback: this.registration?.mac };
+    const registration = register(mailbox, wish, log);
+    this.registration = registration;
+    this.checkGrant(registration);
+    // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
+    memory.arena.attach(device);
+    this.statistics.rebase();
+    this.monitor.restart();
+    this.filters.restore(mailbox, registration, log);
+    this.startTxQueues();
+    // Before rx queues run, even for the default size: it is what makes an 82599's PF enable receive.
+    requestMaxFrame(mailbox, settings.maxFrame);
+    this.startRxQueues();
+    this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
+    log.info(
+      `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
+    );
+  }
+
+  private checkGrant(grant: Registration): void {
+    for (const kind of ['rxQueues', 'txQueues'] as const) {
+      if (this.settings[kind] <= grant[kind]) continue;
+      throw new RangeError(
+        `${kind}: expected at most ${grant[kind]}, which is what the PF grants ${this.device.address}, got ${this.settings[kind]}`,
+      );
+    }
+  }
+
+  private startTxQueues(): void {
+    const { device, memory, settings } = this;
+    for (const queue of memory.tx) startTx(device, settings.clock, queue);
+    this.watch.restart();
+  }
+
+  private startRxQueues(): void {
+    const { device, memory, settings } = this;
+    writePacketTypes(device, settings.rxQueues);
+    for (const queue of memory.rx) startRx(device, settings.clock, queue);
+  }
+
+  private stopQueues(): void {
+    const { rxQueues, txQueues, clock } = this.settings;
+    disableQueues(this.device, rxQueues, txQueues);
+    awaitStopped(this.device, clock, rxQueues, txQueues);
+  }
+
+  /** Runs `work` to a running VF, or leaves it down, with whatever was started stopped again if that can be had. */
+  private guarded(work: () => void): void {
+    this.state = 'down';
+    try {
+      work();
+      this.state = 'running';
+    } catch (error) {
+      if (this.attempt('stop queues', () => this.stopQueues())) disarmAll(this.memory);
+      throw error;
+    }
+  }
+
+  /** One step that must not keep the next from happening. */
+  private attempt(what: string, step: () => void): boolean {
+    try {
+      step();
+      return true;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.settings.log.warn(`${this.device.address}: ${what}: ${reason}`);
+      return false;
+    }
+  }
+}
+
+function enableBusMaster(device: VfioDevice): void {
+  // vfio clears it whenever the function is opened or reset: registers work without it, DMA does not.
+  const command = device.readConfig16(CONFIG_COMMAND);
+  if ((command & COMMAND_BUS_MASTER) !== 0) return;
+  device.writeConfig16(CONFIG_COMMAND, command | COMMAND_BUS_MASTER);
+  const now = device.readConfig16(CONFIG_COMMAND);
+  if ((now & COMMAND_BUS_MASTER) !== 0) return;
+  throw new DeviceError(
+    'COMMAND.BusMaster',
+    '1',
+    `0x${now.toString(16)}`,
+    0,
+    'the device can do no DMA',
+  );
+}

@@ -1,0 +1,172 @@
+// The options of a VF, checked before the device is touched, and the refusals
+// that need no register: platform, device id.
+
+import { CRC_SIZE, ETHER_HEADER, MAX_FRAME, MAX_RING, MIN_RING } from '../hw/descriptors.ts';
+import { MIN_LPE } from '../hw/mailbox.ts';
+import { HYPERV_VF_DEVICES, VF_DEVICES } from '../hw/pci.ts';
+import { MAX_QUEUES } from '../hw/registers.ts';
+import { BUF_UNIT } from '../memory/layout.ts';
+import type { Mempool } from '../memory/mempool.ts';
+import { type Clock, systemClock } from '../support/clock.ts';
+import { DeviceError } from '../support/errors.ts';
+import { type Log, silentLog } from '../support/log.ts';
+import type { VfioDevice } from '../vfio/device.ts';
+import { type MacBytes, parseStationMac } from './mac.ts';
+import { usableBufferBytes } from './queue-setup.ts';
+
+/** How to open a VF. */
+export interface VfOptions {
+  /** 1, 2, 4 or 8, and no more than the PF grants. Default 1. */
+  readonly rxQueues?: number;
+  /** 1 to 8, and no more than the PF grants. Default 1. */
+  readonly txQueues?: number;
+  /** Descriptors of each rx ring: a power of two from 64 to 4,096. Default 512. */
+  readonly rxRingSize?: number;
+  /** Descriptors of each tx ring: a power of two from 64 to 4,096. Default 512. */
+  readonly txRingSize?: number;
+  /**
+   * Where the rings take buffers from; an array is indexed by queue, modulo its length. A mempool has one owner
+   * thread, so queues of different threads need different ones, and the two ends of a forwarder the same one.
+   * Default: one a queue index, made here and freed by close().
+   */
+  readonly mempool?: Mempool | readonly Mempool[];
+  /** Longest frame, bytes with header and CRC, without VLAN tag: 68 to 9,728. Default 1,518. */
+  readonly maxFrame?: number;
+  /** The VF's MAC, "02:00:00:00:00:01". Default: the one the host assigned, or a random one. */
+  readonly mac?: string;
+  /** A tx queue that makes no progress for this long is reported by checkHealth(). Default 1,000. */
+  readonly stuckAfterMs?: number;
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+/** Options with every default filled in. */
+export interface VfSettings {
+  readonly rxQueues: number;
+  readonly txQueues: number;
+  readonly rxRingSize: number;
+  readonly txRingSize: number;
+  /** Empty: to be made. */
+  readonly mempools: readonly Mempool[];
+  readonly maxFrame: number;
+  readonly mac: MacBytes | undefined;
+  readonly stuckAfterMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Checks options and fills in defaults.
+ * @throws RangeError or TypeError: what, expected, got
+ */
+export function resolveOptions(options: VfOptions, deviceId: number): VfSettings {
+  const {
+    rxQueues = 1,
+    txQueues = 1,
+    rxRingSize = 512,
+    txRingSize = 512,
+    mempool = [],
+    maxFrame = 1500 + ETHER_HEADER + CRC_SIZE,
+    mac,
+    stuckAfterMs = 1000,
+    clock = systemClock,
+    log = silentLog,
+  } = options;
+  checkInteger('rxQueues', rxQueues, 1, MAX_QUEUES);
+  checkInteger('txQueues', txQueues, 1, MAX_QUEUES);
+  // RSS picks a queue by the low bits of its table's entries.
+  if (!isPowerOfTwo(rxQueues)) {
+    throw new RangeError(`rxQueues: expected 1, 2, 4 or 8, got ${rxQueues}`);
+  }
+  if (rxQueues > 1 && VF_DEVICES[deviceId]?.ownRss === true) {
+    throw new RangeError(
+      `rxQueues: expected 1 on an ${VF_DEVICES[deviceId].name}, whose own RSS registers this driver does not program, got ${rxQueues}`,
+    );
+  }
+  checkRing('rxRingSize', rxRingSize);
+  checkRing('txRingSize', txRingSize);
+  checkInteger('maxFrame', maxFrame, MIN_LPE, MAX_FRAME);
+  if (!(stuckAfterMs > 0)) {
+    throw new RangeError(`stuckAfterMs: expected a time above 0, got ${stuckAfterMs}`);
+  }
+  const mempools = Array.isArray(mempool) ? mempool : [mempool as Mempool];
+  for (const { bufferBytes, headroomBytes } of mempools) {
+    const usable = usableBufferBytes(bufferBytes, headroomBytes);
+    // The CRC is stripped and a VLAN tag may be there: 4 bytes each.
+    if (usable < maxFrame) {
+      throw new RangeError(
+        `maxFrame: expected at most ${usable}, what a buffer of the mempool holds (${bufferBytes} bytes less ${headroomBytes} headroom, in KiB), got ${maxFrame}; make the mempool with larger buffers`,
+      );
+    }
+  }
+  return {
+    rxQueues,
+    txQueues,
+    rxRingSize,
+    txRingSize,
+    mempools,
+    maxFrame,
+    mac: mac === undefined ? undefined : parseStationMac('mac', mac),
+    stuckAfterMs,
+    clock,
+    log,
+  };
+}
+
+/** Buffer size of an own mempool: what holds the longest frame, in the mempool's unit. */
+export function ownBufferBytes(maxFrame: number): number {
+  return Math.ceil(maxFrame / BUF_UNIT) * BUF_UNIT;
+}
+
+/**
+ * Refuses what this driver would not be right on.
+ * @throws DeviceError
+ */
+export function checkPlatform(platform: string, arch: string): void {
+  if (platform === 'linux' && arch === 'x64') return;
+  throw new DeviceError(
+    'platform',
+    'linux x64',
+    `${platform} ${arch}`,
+    0,
+    'plain JavaScript has no read barrier between DD and the length of a descriptor; only the memory order of x86-64 makes up for that',
+  );
+}
+
+/**
+ * Refuses devices that are no VF of this family.
+ * @throws DeviceError
+ */
+export function checkDevice(device: VfioDevice): void {
+  const id = device.deviceId;
+  if (VF_DEVICES[id] !== undefined) return;
+  const advice = HYPERV_VF_DEVICES.includes(id)
+    ? 'the Hyper-V variants have no mailbox that a driver can use'
+    : `${device.address} is not a VF of an 82599 or its kin; is it the PF?`;
+  const wanted = Object.keys(VF_DEVICES).map((known) => hexId(Number(known)));
+  throw new DeviceError('PCI device id', wanted.join(', '), hexId(id), 0, advice);
+}
+
+/**
+ * Checks that `value` is an integer from `low` to `high`.
+ * @throws RangeError
+ */
+export function checkInteger(name: string, value: number, low: number, high: number): void {
+  if (Number.isInteger(value) && value >= low && value <= high) return;
+  throw new RangeError(`${name}: expected an integer from ${low} to ${high}, got ${value}`);
+}
+
+function checkRing(name: string, size: number): void {
+  if (Number.isInteger(size) && size >= MIN_RING && size <= MAX_RING && isPowerOfTwo(size)) return;
+  throw new RangeError(
+    `${name}: expected a power of two from ${MIN_RING} to ${MAX_RING}, got ${size}`,
+  );
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return (value & (value - 1)) === 0;
+}
+
+function hexId(id: number): string {
+  return `8086:${id.toString(16).padStart(4, '0')}`;
+}

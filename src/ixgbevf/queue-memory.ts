@@ -1,0 +1,219 @@
+// The memory of one rx or tx queue: descriptors, the buffer in each slot, and a
+// state block that threads share. Numbers only, so that a queue can be posted to
+// a Worker. Filling and emptying is here; moving frames is rx-ring.ts, tx-ring.ts;
+// registers are queue-setup.ts.
+
+import {
+  DESCRIPTOR_SIZE,
+  DTYP_CONTEXT,
+  ETHER_HEADER,
+  L4T_NONE,
+  RING_ALIGN,
+  TX_CONTEXT_COMMAND,
+  TX_CONTEXT_LENGTHS,
+} from '../hw/descriptors.ts';
+import type { Arena } from '../memory/arena.ts';
+import { IOVA_HIGH, type Iova, iovaOf } from '../memory/iova.ts';
+import { BUF_SHIFT } from '../memory/layout.ts';
+import type { Mempool } from '../memory/mempool.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
+
+/** Words of a queue's state block. Counters are doubles, at (state >> 1) + index. */
+export const QUEUE = {
+  /** Rx: next slot to look at. Tx: next slot to fill. Negative: STOPPED or CLOSED. */
+  NEXT: 0,
+  /** Tx: first slot not cleaned yet. Rx: 1 while the rest of a dropped frame is skipped. */
+  CLEAN: 1,
+  /** Word of the mapped tail register, 0 where it is trapped. */
+  TAIL: 2,
+  /** First word of the descriptors. */
+  DESCRIPTORS: 3,
+  /** First word of the slot -> buf table. */
+  SLOTS: 4,
+  SIZE: 5,
+  /** State word of the mempool. */
+  MEMPOOL: 6,
+  /** Doubles. */
+  PACKETS: 4,
+  BYTES: 5,
+  /** Rx: frames that were damaged or larger than a buffer. Tx: frames with an impossible length. */
+  DROPPED: 6,
+  BLOCK_BYTES: 128,
+} as const;
+
+/** NEXT of a queue that moves nothing for now, and of one that never will again. */
+export const STOPPED = -1;
+export const CLOSED = -2;
+
+/**
+ * Tx descriptors are given back in blocks of 32 slots; the last of each block asks for a report (RS).
+ * Blocks start one slot late, because slot 0 of a fresh ring is the context descriptor: 1..32, 33..64, ..
+ */
+export const TX_BLOCK = 32;
+
+/** Everything a Worker needs to use a queue. */
+export interface QueueHandle {
+  readonly kind: 'rx' | 'tx';
+  readonly index: number;
+  /** Address of the device, for messages. */
+  readonly address: string;
+  readonly memory: SharedMemory;
+  /** Word index of the state block. */
+  readonly state: number;
+}
+
+/** One queue's memory, on the side of the thread that owns the device. */
+export interface QueueMemory {
+  readonly kind: 'rx' | 'tx';
+  readonly index: number;
+  /** Descriptors. */
+  readonly size: number;
+  /** Where the device finds the descriptors. */
+  readonly iova: Iova;
+  readonly sizeBytes: number;
+  readonly handle: QueueHandle;
+  readonly bufferBytes: number;
+  readonly headroomBytes: number;
+  readonly arena: Arena;
+  readonly mempool: Mempool;
+  readonly descriptorOffset: number;
+  readonly slotOffset: number;
+}
+
+/**
+ * Takes memory for a queue; descriptors are zeroed, the queue is stopped.
+ * @param size descriptors, a power of two from 64 to 4,096 (checked when the device is opened)
+ */
+export function createQueue(
+  arena: Arena,
+  kind: 'rx' | 'tx',
+  index: number,
+  size: number,
+  mempool: Mempool,
+  address = '',
+): QueueMemory {
+  const sizeBytes = size * DESCRIPTOR_SIZE;
+  const descriptorOffset = arena.allocateDma(sizeBytes, RING_ALIGN);
+  const slotOffset = arena.allocateControl(size * 4);
+  const state = arena.allocateControl(QUEUE.BLOCK_BYTES) >>> 2;
+  const heap = arena.views.i32;
+  heap[state + QUEUE.NEXT] = STOPPED;
+  heap[state + QUEUE.DESCRIPTORS] = descriptorOffset >>> 2;
+  heap[state + QUEUE.SLOTS] = slotOffset >>> 2;
+  heap[state + QUEUE.SIZE] = size;
+  heap[state + QUEUE.MEMPOOL] = mempool.handle.state;
+  return {
+    kind,
+    index,
+    size,
+    iova: iovaOf(descriptorOffset),
+    sizeBytes,
+    handle: { kind, index, address, memory: arena.memory, state },
+    bufferBytes: mempool.bufferBytes,
+    headroomBytes: mempool.headroomBytes,
+    arena,
+    mempool,
+    descriptorOffset,
+    slotOffset,
+  };
+}
+
+/** Zeroes the descriptors. Before the hardware is pointed at them (82599 DS sec 4.6.7). */
+export function clearDescriptors(queue: QueueMemory): void {
+  const start = queue.descriptorOffset >>> 2;
+  queue.arena.views.i32.fill(0, start, start + (queue.sizeBytes >>> 2));
+}
+
+/**
+ * Fills an rx ring with buffers; call when RXDCTL.ENABLE reads 1.
+ * @param tailWord heap word of the mapped tail register, 0 where it is trapped
+ * @returns what to write to VFRDT: the last slot, so that one filled slot stays with the driver and
+ *   RDT never equals RDH while the device has descriptors
+ * @throws RangeError when the mempool has fewer buffers than the ring has slots
+ */
+export function armRx(queue: QueueMemory, tailWord: number): number {
+  const { mempool, size, handle, headroomBytes } = queue;
+  if (mempool.available < size) {
+    throw new RangeError(
+      `rx queue ${queue.index}: expected a mempool with at least ${size} free buffers for its ring, got ${mempool.available}; use a larger mempool or a smaller ring`,
+    );
+  }
+  const heap = queue.arena.views.i32;
+  const slots = queue.slotOffset >>> 2;
+  const words = queue.descriptorOffset >>> 2;
+  mempool.takeForRing(heap, slots, size);
+  for (let i = 0; i < size; i++) {
+    const buf = heap[slots + i];
+    heap[words + i * 4] = (buf << BUF_SHIFT) + headroomBytes;
+    heap[words + i * 4 + 1] = IOVA_HIGH;
+    heap[words + i * 4 + 2] = 0;
+    heap[words + i * 4 + 3] = 0;
+  }
+  heap[handle.state + QUEUE.TAIL] = tailWord;
+  heap[handle.state + QUEUE.CLEAN] = 0;
+  heap[handle.state + QUEUE.NEXT] = 0;
+  return size - 1;
+}
+
+/**
+ * Readies a tx ring; call when TXDCTL.ENABLE reads 1. Slot 0 becomes the context descriptor that CC=1 in
+ * every data descriptor refers to: 14 bytes of MAC header, no L4 work (as DPDK posts it for VFs).
+ * @returns what to write to VFTDT
+ */
+export function armTx(queue: QueueMemory, tailWord: number): number {
+  const heap = queue.arena.views.i32;
+  const words = queue.descriptorOffset >>> 2;
+  const command = TX_CONTEXT_COMMAND;
+  heap[words] = ETHER_HEADER << TX_CONTEXT_LENGTHS.shift.MACLEN;
+  heap[words + 1] = 0;
+  heap[words + 2] =
+    command.mask.DEXT | (DTYP_CONTEXT << command.shift.DTYP) | (L4T_NONE << command.shift.L4T);
+  heap[words + 3] = 0;
+  heap[queue.handle.state + QUEUE.TAIL] = tailWord;
+  heap[queue.handle.state + QUEUE.CLEAN] = 1;
+  heap[queue.handle.state + QUEUE.NEXT] = 1;
+  return 1;
+}
+
+/**
+ * Takes every buffer out of a ring and gives it back to the mempool. Only when the hardware is known to have
+ * stopped, and no other thread is inside the queue's batch.
+ */
+export function disarm(queue: QueueMemory): void {
+  const heap = queue.arena.views.i32;
+  const { handle, mempool, size } = queue;
+  const next = heap[handle.state + QUEUE.NEXT];
+  if (next < 0) return;
+  heap[handle.state + QUEUE.NEXT] = STOPPED;
+  const slots = queue.slotOffset >>> 2;
+  if (queue.kind === 'rx') {
+    mempool.giveFromRing(heap, slots, size);
+    return;
+  }
+  const clean = heap[handle.state + QUEUE.CLEAN];
+  for (let i = clean; i !== next; i = (i + 1) & (size - 1)) {
+    mempool.giveFromRing(heap, slots + i, 1);
+  }
+}
+
+/** Ends a queue for ever: later batches throw, descriptors and slots are freed. After `disarm`. */
+export function destroyQueue(arena: Arena, queue: QueueMemory): void {
+  const heap = arena.views.i32;
+  if (heap[queue.handle.state + QUEUE.NEXT] === CLOSED) return;
+  // The state block (128 bytes) is kept: handles elsewhere must go on reading CLOSED.
+  heap[queue.handle.state + QUEUE.NEXT] = CLOSED;
+  arena.releaseDma(queue.descriptorOffset);
+  arena.releaseControl(queue.slotOffset);
+}
+
+/**
+ * Holds a caller to a batch that lies inside its array: a buffer written past the end would be lost.
+ * @throws RangeError
+ */
+export function checkBatch(bufs: Int32Array, from: number, n: number): void {
+  if ((from | 0) === from && (n | 0) === n && from >= 0 && n >= 0 && from + n <= bufs.length)
+    return;
+  throw new RangeError(
+    `batch: expected integers 0 <= from, 0 <= n and from + n <= ${bufs.length} (the array's length), got from ${from}, n ${n}`,
+  );
+}

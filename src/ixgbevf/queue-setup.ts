@@ -1,0 +1,213 @@
+// Registers of the rx and tx queues: start, stop, defaults. 82599 DS sec 4.6.7
+// (rx) and 4.6.8 (tx), in the order of linux ixgbevf_configure_rx_ring and
+// _tx_ring. Descriptors and buffers are queue-memory.ts. On shared BAR pages a
+// store reads back at once, so a VFSTATUS read goes before every read-back that is trusted.
+
+import { at, type Register } from '../hw/define.ts';
+import {
+  DESCTYPE_ADVANCED_ONE_BUFFER,
+  MAX_QUEUES,
+  PAGE_SIZE,
+  VFDCA_RXCTRL,
+  VFDCA_TXCTRL,
+  VFPSRTYPE,
+  VFRDBAH,
+  VFRDBAL,
+  VFRDH,
+  VFRDLEN,
+  VFRDT,
+  VFRXDCTL,
+  VFSRRCTL,
+  VFTDBAH,
+  VFTDBAL,
+  VFTDH,
+  VFTDLEN,
+  VFTDT,
+  VFTDWBAH,
+  VFTDWBAL,
+  VFTXDCTL,
+} from '../hw/registers.ts';
+import type { Clock } from '../support/clock.ts';
+import { pollUntil } from '../support/poll.ts';
+import type { VfioDevice } from '../vfio/device.ts';
+import { flush, instanceName, readRegister, writeRegister } from './access.ts';
+import { armRx, armTx, clearDescriptors, type QueueMemory } from './queue-memory.ts';
+
+const KIB = 1024;
+/** Header buffer that linux ixgbevf programs even where headers are not split. */
+const HEADER_BYTES = 256;
+const DEFAULT_BUFFER_BYTES = 2048;
+
+/** Silicon takes up to 100 us to stop a queue and a few ms to start one; the rest is margin. */
+const ENABLE_POLL_US = 100;
+const ENABLE_TIMEOUT_US = 100_000;
+
+/** Prefetch and host thresholds of linux ixgbevf, in descriptors. WTHRESH stays 0: write back where RS asks. */
+const PTHRESH = 32;
+const HTHRESH = 1;
+
+/** Relaxed ordering for descriptor reads only, as linux ixgbevf; bit 12 comes up as 1 and must be 0. */
+const RX_DCA = VFDCA_RXCTRL.mask.DESC_RRO;
+/** DESC_WRO stays 0, or DD could overtake what it reports. */
+const TX_DCA = VFDCA_TXCTRL.mask.DESC_RRO | VFDCA_TXCTRL.mask.DATA_RRO;
+
+/** Bytes of a buffer that the device fills: SRRCTL counts KiB. */
+export function usableBufferBytes(bufferBytes: number, headroomBytes: number): number {
+  return Math.floor((bufferBytes - headroomBytes) / KIB) * KIB;
+}
+
+/**
+ * Programs and enables a tx queue and posts its context descriptor.
+ * @throws DeviceError when ENABLE does not read back
+ */
+export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+  const q = queue.index;
+  clearDescriptors(queue);
+  // SWFLSH without ENABLE stops the queue.
+  writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
+  awaitEnable(device, clock, VFTXDCTL, q, false);
+  writeRegister(device, VFTDBAL, queue.iova, q);
+  writeRegister(device, VFTDBAH, Math.floor(queue.iova / 2 ** 32), q);
+  writeRegister(device, VFTDLEN, queue.sizeBytes, q);
+  // No head write-back: DD with RS reports. A leftover address would be written to.
+  writeRegister(device, VFTDWBAH, 0, q);
+  writeRegister(device, VFTDWBAL, 0, q);
+  writeRegister(device, VFDCA_TXCTRL, TX_DCA, q);
+  writeRegister(device, VFTDH, 0, q);
+  writeRegister(device, VFTDT, 0, q);
+  const { mask, shift } = VFTXDCTL;
+  const thresholds = (PTHRESH << shift.PTHRESH) | (HTHRESH << shift.HTHRESH);
+  writeRegister(device, VFTXDCTL, mask.ENABLE | thresholds, q);
+  awaitEnable(device, clock, VFTXDCTL, q, true);
+  writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, q)), q);
+}
+
+/**
+ * Programs and enables an rx queue, then fills it.
+ * @throws DeviceError when ENABLE does not read back; RangeError when the mempool cannot fill the ring
+ */
+export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+  const q = queue.index;
+  clearDescriptors(queue);
+  writeRegister(device, VFRXDCTL, 0, q);
+  awaitEnable(device, clock, VFRXDCTL, q, false);
+  writeRegister(device, VFRDBAL, queue.iova, q);
+  writeRegister(device, VFRDBAH, Math.floor(queue.iova / 2 ** 32), q);
+  writeRegister(device, VFRDLEN, queue.sizeBytes, q);
+  writeRegister(device, VFDCA_RXCTRL, RX_DCA, q);
+  writeRegister(device, VFRDH, 0, q);
+  writeRegister(device, VFRDT, 0, q);
+  const bufferBytes = usableBufferBytes(queue.bufferBytes, queue.headroomBytes);
+  // DROP_EN: a queue out of descriptors loses its own frames instead of blocking every VF of the port.
+  writeRegister(device, VFSRRCTL, VFSRRCTL.mask.DROP_EN | bufferFormat(bufferBytes), q);
+  // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
+  writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE, q);
+  awaitEnable(device, clock, VFRXDCTL, q, true);
+  // The tail only now: a write to it before ENABLE reads 1 is lost.
+  writeRegister(device, VFRDT, armRx(queue, tailWord(device, VFRDT, q)), q);
+}
+
+/**
+ * Clears ENABLE of the first `count` rx and tx queues, without waiting for them to stop.
+ * @throws DeviceError when the device is gone
+ */
+export function disableQueues(device: VfioDevice, rxCount: number, txCount: number): void {
+  for (let q = 0; q < rxCount; q++) {
+    const value = readRegister(device, VFRXDCTL, q);
+    writeRegister(device, VFRXDCTL, value & ~VFRXDCTL.mask.ENABLE, q);
+  }
+  flush(device);
+  for (let q = 0; q < txCount; q++) writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
+  flush(device);
+}
+
+/**
+ * Waits until the first `count` rx and tx queues have stopped: from then on they touch no memory.
+ * @throws DeviceError naming the queue that did not
+ */
+export function awaitStopped(
+  device: VfioDevice,
+  clock: Clock,
+  rxCount: number,
+  txCount: number,
+): void {
+  for (let q = 0; q < rxCount; q++) awaitEnable(device, clock, VFRXDCTL, q, false);
+  for (let q = 0; q < txCount; q++) awaitEnable(device, clock, VFTXDCTL, q, false);
+}
+
+/**
+ * Writes what neither VFCTRL.RST nor VFLR resets, for all 8 queues (82599 specification update, software
+ * clarification 5; DPDK virt_clr_reg). Leaves every queue disabled.
+ */
+export function writeQueueDefaults(device: VfioDevice): void {
+  writeRegister(device, VFPSRTYPE, 0);
+  for (let q = 0; q < MAX_QUEUES; q++) {
+    writeRegister(device, VFRXDCTL, 0, q);
+    writeRegister(device, VFRDH, 0, q);
+    writeRegister(device, VFRDT, 0, q);
+    writeRegister(device, VFSRRCTL, bufferFormat(DEFAULT_BUFFER_BYTES), q);
+    writeRegister(device, VFDCA_RXCTRL, RX_DCA, q);
+    writeRegister(device, VFTXDCTL, 0, q);
+    writeRegister(device, VFTDH, 0, q);
+    writeRegister(device, VFTDT, 0, q);
+    writeRegister(device, VFTDWBAH, 0, q);
+    writeRegister(device, VFTDWBAL, 0, q);
+    writeRegister(device, VFDCA_TXCTRL, TX_DCA, q);
+  }
+}
+
+/**
+ * Tells RSS how many queues this VF spreads over, and header split its header types as both drivers do.
+ * @param rxQueues 1, 2, 4 or 8
+ */
+export function writePacketTypes(device: VfioDevice, rxQueues: number): void {
+  const { TCP, UDP, IPV4, IPV6, L2 } = VFPSRTYPE.mask;
+  const spread = Math.log2(rxQueues) << VFPSRTYPE.shift.RQPL;
+  writeRegister(device, VFPSRTYPE, TCP | UDP | IPV4 | IPV6 | L2 | spread);
+}
+
+/** True when the queue is enabled as far as the device says. */
+export function queueEnabled(device: VfioDevice, kind: 'rx' | 'tx', queue: number): boolean {
+  const register = kind === 'rx' ? VFRXDCTL : VFTXDCTL;
+  return (readRegister(device, register, queue) & register.mask.ENABLE) !== 0;
+}
+
+function bufferFormat(bufferBytes: number): number {
+  const { shift } = VFSRRCTL;
+  return (
+    ((bufferBytes / KIB) << shift.BSIZEPKT) |
+    ((HEADER_BYTES / 64) << shift.BSIZEHDR) |
+    (DESCTYPE_ADVANCED_ONE_BUFFER << shift.DESCTYPE)
+  );
+}
+
+function awaitEnable(
+  device: VfioDevice,
+  clock: Clock,
+  register: typeof VFRXDCTL | typeof VFTXDCTL,
+  queue: number,
+  enabled: boolean,
+): void {
+  flush(device);
+  pollUntil(
+    clock,
+    {
+      what: `${instanceName(register, queue)}.ENABLE`,
+      wanted: enabled ? '1' : '0',
+      intervalUs: ENABLE_POLL_US,
+      timeoutUs: ENABLE_TIMEOUT_US,
+      advice: enabled
+        ? "the PF has not enabled this VF: is the PF's interface up, and the VF's link state not disabled on the host?"
+        : 'the queue may still write to memory; close the device',
+    },
+    () => readRegister(device, register, queue),
+    (value) => ((value & register.mask.ENABLE) !== 0) === enabled,
+  );
+}
+
+/** Heap word of a queue's tail register where its page is mapped, 0 where it is trapped. */
+function tailWord(device: VfioDevice, register: Register, queue: number): number {
+  const offset = at(register, queue);
+  const page = device.pageOffset(Math.floor(offset / PAGE_SIZE));
+  return page < 0 ? 0 : (page + (offset % PAGE_SIZE)) >>> 2;
+}

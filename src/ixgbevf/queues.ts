@@ -1,0 +1,213 @@
+// The two queue objects that users hold. They are made from a handle of numbers
+// and shared memory, in the thread that opened the device or in a Worker. The
+// loops behind `batch` are rx-ring.ts and tx-ring.ts.
+
+import { at } from '../hw/define.ts';
+import { MIN_FRAME } from '../hw/descriptors.ts';
+import { VFRDT, VFTDT } from '../hw/registers.ts';
+import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../memory/layout.ts';
+import { Mempool } from '../memory/mempool.ts';
+import { type Clock, systemClock } from '../support/clock.ts';
+import { type CodeCopy, freshCopy, releaseCopy } from '../support/code-copy.ts';
+import { VfioError } from '../support/errors.ts';
+import type { VfioDevice } from '../vfio/device.ts';
+import { CLOSED, QUEUE, type QueueHandle } from './queue-memory.ts';
+import type { Batch, Doorbell } from './rx-ring.ts';
+import * as rxRing from './rx-ring.ts';
+import * as txRing from './tx-ring.ts';
+
+/** What a queue counted since it was made. */
+export interface QueueCounters {
+  readonly packets: number;
+  /** Without CRC. */
+  readonly bytes: number;
+  /** Rx: damaged, or larger than a buffer. Tx: of a length no frame can have. */
+  readonly dropped: number;
+}
+
+/** Shared by both: counters, the closed state, debug-mode ownership. */
+class Queue {
+  readonly handle: QueueHandle;
+  protected readonly views: ArenaViews;
+  protected readonly mempool: Mempool;
+  private copy: CodeCopy<unknown> | undefined;
+
+  constructor(handle: QueueHandle, copy: CodeCopy<unknown>) {
+    this.handle = handle;
+    this.copy = copy;
+    this.views = viewsOf(handle.memory);
+    const state = this.views.i32[handle.state + QUEUE.MEMPOOL];
+    this.mempool = new Mempool({ memory: handle.memory, state }, this.views);
+  }
+
+  /** What this queue counted, over all threads that used it. */
+  get counters(): QueueCounters {
+    const base = this.handle.state >> 1;
+    const f64 = this.views.f64;
+    return {
+      packets: f64[base + QUEUE.PACKETS],
+      bytes: f64[base + QUEUE.BYTES],
+      dropped: f64[base + QUEUE.DROPPED],
+    };
+  }
+
+  /** True when the device was closed. */
+  get closed(): boolean {
+    return this.views.i32[this.handle.state + QUEUE.NEXT] === CLOSED;
+  }
+
+  /** Lets the next queue reuse this one's code copy; `batch` is not called afterwards. */
+  release(): void {
+    if (this.copy !== undefined) releaseCopy(this.copy);
+    this.copy = undefined;
+  }
+
+  protected idle(next: number): number {
+    if (next === CLOSED) {
+      throw new VfioError(
+        `use ${this.handle.kind} queue ${this.handle.index}`,
+        0,
+        this.handle.address,
+        'expected an open device, got a closed one; open it again',
+      );
+    }
+    return 0;
+  }
+}
+
+/** A receive queue. One thread at a time. */
+export class RxQueue extends Queue {
+  /**
+   * Takes up to `n` received frames. Never blocks, never throws for traffic.
+   * @param bufs receives buffer indices at [from, from + n); the caller owns them until they are sent or given back
+   * @returns how many; fewer than n when no more are there, or when the mempool cannot replace them
+   * @throws VfioError when the device was closed
+   */
+  readonly batch: Batch;
+
+  constructor(handle: QueueHandle, copy: CodeCopy<typeof rxRing>, doorbell: Doorbell) {
+    super(handle, copy);
+    const { mempool } = this;
+    const loop = copy.module.makeRxBatch(
+      this.views,
+      handle.state,
+      mempool.headroomBytes,
+      doorbell,
+      (next) => this.idle(next),
+    );
+    this.batch = mempool.debug
+      ? (bufs, from, n) => {
+          const k = loop(bufs, from, n);
+          mempool.markUser(bufs, from, k);
+          return k;
+        }
+      : loop;
+  }
+}
+
+/** A transmit queue. One thread at a time. */
+export class TxQueue extends Queue {
+  /**
+   * Posts up to `n` frames whose lengths are in the length table. Never blocks, never throws for traffic.
+   * Frames below 17 bytes are padded to 60; a length no frame can have (below 14, above the buffer or 9,724)
+   * is counted as dropped and its buffer goes back to the mempool.
+   * @returns how many were taken: bufs[from .. from + result) are the ring's, the rest stay the caller's
+   * @throws VfioError when the device was closed; RangeError in a debug mempool for a buffer not the caller's
+   */
+  readonly batch: Batch;
+  private readonly loops: txRing.TxLoops;
+  private readonly clock: Clock;
+
+  constructor(
+    handle: QueueHandle,
+    copy: CodeCopy<typeof txRing>,
+    doorbell: Doorbell,
+    clock: Clock,
+  ) {
+    super(handle, copy);
+    const { mempool } = this;
+    this.clock = clock;
+    this.loops = copy.module.makeTxBatch(
+      this.views,
+      handle.state,
+      mempool.headroomBytes,
+      mempool.bufferBytes,
+      doorbell,
+      (next) => this.idle(next),
+      (buf, length) => this.pad(buf, length),
+    );
+    const loop = this.loops.batch;
+    this.batch = mempool.debug ? (bufs, from, n) => this.checkedBatch(bufs, from, n) : loop;
+  }
+
+  /**
+   * Posts `n` frames, waiting for room at most `timeoutMs`.
+   * @returns how many were taken; fewer than n only when the time was up
+   */
+  batchWait(bufs: Int32Array, from: number, n: number, timeoutMs: number): number {
+    let sent = this.batch(bufs, from, n);
+    if (sent === n) return sent;
+    const endUs = this.clock.nowUs() + timeoutMs * 1000;
+    while (sent < n && this.clock.nowUs() < endUs) {
+      sent += this.batch(bufs, from + sent, n - sent);
+    }
+    return sent;
+  }
+
+  /** Gives finished frames back to the mempool. @returns frames still in the ring; up to 31 finished ones count */
+  clean(): number {
+    return this.loops.clean();
+  }
+
+  private checkedBatch(bufs: Int32Array, from: number, n: number): number {
+    // The ring may take fewer: those it did not take are the caller's again.
+    for (let i = 0; i < n; i++) this.mempool.release(bufs[from + i]);
+    const k = this.loops.batch(bufs, from, n);
+    this.mempool.markUser(bufs, from + k, n - k);
+    return k;
+  }
+
+  private pad(buf: number, length: number): void {
+    const offset = ((buf << BUF_SHIFT) >>> 0) + this.mempool.headroomBytes;
+    new Uint8Array(this.handle.memory.buffer, offset + length, MIN_FRAME - length).fill(0);
+    this.views.u16[(LENGTH_TABLE >>> 1) + buf] = MIN_FRAME;
+  }
+}
+
+function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbell {
+  const offset = at(handle.kind === 'rx' ? VFRDT : VFTDT, handle.index);
+  return (tail) => {
+    if (device === undefined) {
+      throw new VfioError(
+        `use ${handle.kind} queue ${handle.index}`,
+        0,
+        handle.address,
+        'expected a mapped tail register, got a trapped one; a Worker can only use a device whose BAR0 is mapped',
+      );
+    }
+    device.write32(offset, tail);
+  };
+}
+
+/**
+ * Takes up a receive queue in this thread, with code of its own.
+ * @param device needed only where the tail register is trapped
+ */
+export async function openRxQueue(handle: QueueHandle, device?: VfioDevice): Promise<RxQueue> {
+  const copy = await freshCopy('./rx-ring', import.meta.url, rxRing);
+  return new RxQueue(handle, copy, doorbellOf(handle, device));
+}
+
+/**
+ * Takes up a transmit queue in this thread, with code of its own.
+ * @param device needed only where the tail register is trapped
+ * @param clock bounds `batchWait`
+ */
+export async function openTxQueue(
+  handle: QueueHandle,
+  device?: VfioDevice,
+  clock: Clock = systemClock,
+): Promise<TxQueue> {
+  const copy = await freshCopy('./tx-ring', import.meta.url, txRing);
+  return new TxQueue(handle, copy, doorbellOf(handle, device), clock);
+}
