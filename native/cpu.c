@@ -1,7 +1,8 @@
-// Which CPUs the calling thread may use, and pinning it to one.
+// Which CPUs the calling thread may use, pinning it to one, and the time.
 #include "shim.h"
 
 #include <sched.h>
+#include <time.h>
 
 static napi_value js_pinCpu(napi_env env, napi_callback_info info) {
   ixy_args args;
@@ -36,6 +37,19 @@ static napi_value js_currentCpu(napi_env env, napi_callback_info info) {
   return ixy_number(env, ixy_errno(sched_getcpu()));
 }
 
+// performance.now() allocates a number at each call; this writes into the caller's array.
+static napi_value js_monotonicUs(napi_env env, napi_callback_info info) {
+  ixy_args args;
+  struct timespec now;
+  ixy_args_read(&args, env, info, "monotonicUs");
+  double *out = ixy_arg_float64s(&args, 0, 1);
+  if (args.failed) return NULL;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  out[0] = (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+  return NULL;
+}
+
 static const napi_property_descriptor functions[] = {IXY_METHOD(pinCpu), IXY_METHOD(affinity),
-                                                     IXY_METHOD(currentCpu)};
+                                                     IXY_METHOD(currentCpu),
+                                                     IXY_METHOD(monotonicUs)};
 const ixy_table ixy_cpu_table = IXY_TABLE(functions);

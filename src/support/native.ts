@@ -185,6 +185,9 @@ interface Shim {
   affinity(out: Int32Array | null): number;
   /** CPU the calling thread runs on now. */
   currentCpu(): number;
+
+  /** Writes CLOCK_MONOTONIC in microseconds to out[0]; nothing is allocated. */
+  monotonicUs(out: Float64Array): void;
 }
 
 /** What the shim offers the rest of the library. */

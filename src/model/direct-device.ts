@@ -1,0 +1,151 @@
+// The in-process backend: a VfioDevice straight on the model's VfFunction, with
+// no socket between. After each trapped access it lets the model move, so that a
+// driver that waits for the PF in this one thread gets its answer. Contracts:
+// src/vfio/device.ts.
+
+import { DEVICE_82599_VF } from '../hw/pci.ts';
+import { PAGE_SIZE, VECTORS } from '../hw/registers.ts';
+import { formatRanges, type Iova, type IovaRange, rangesHold } from '../memory/iova.ts';
+import { VfioError } from '../support/errors.ts';
+import { native } from '../support/native.ts';
+import type { DmaMapping, VfioDevice } from '../vfio/device.ts';
+import type { VfFunction } from './types.ts';
+
+const EINVAL = 22;
+const ENOENT = 2;
+const EBADF = 9;
+
+/** What x86 with an IOMMU of 39 bits offers: all but the MSI window. */
+const RANGES: readonly IovaRange[] = [
+  { first: 0, last: 0xfedf_ffff },
+  { first: 0xfef0_0000, last: 2 ** 39 - 1 },
+];
+const DMA_PAGE = 4096;
+
+/** How a DirectDevice is made. */
+export interface DirectDeviceOptions {
+  /** Such as "model:0.1". */
+  readonly address: string;
+  /** `trapAll`, as VfDevice has it: no page may be mapped, every access goes through the function. */
+  readonly function: VfFunction & { readonly trapAll?: boolean };
+  /** Called after each trapped access, reset and config write: a small step of the NIC. */
+  readonly advance: () => void;
+  /** Called once by close(), after the function was disconnected. */
+  readonly onClose?: () => void;
+}
+
+/** See the head of this file. */
+export class DirectDevice implements VfioDevice {
+  readonly address: string;
+  readonly deviceId = DEVICE_82599_VF;
+  readonly iovaRanges = RANGES;
+  readonly vectors = VECTORS;
+  readonly accessUs = 1;
+  private readonly options: DirectDeviceOptions;
+  private readonly mapped: boolean;
+  private closed = false;
+
+  constructor(options: DirectDeviceOptions) {
+    this.options = options;
+    this.address = options.address;
+    this.mapped = !(options.function.trapAll ?? false);
+  }
+
+  read32(offset: number): number {
+    const target = this.open('read a register');
+    const value = target.mmioRead(offset);
+    this.options.advance();
+    return value >>> 0;
+  }
+
+  write32(offset: number, value: number): void {
+    this.open('write a register').mmioWrite(offset, value >>> 0);
+    this.options.advance();
+  }
+
+  pageOffset(page: number): number {
+    const target = this.open('map a BAR page');
+    if (!Number.isInteger(page) || page < 0 || page > 3) {
+      throw new RangeError(`pageOffset: expected a page from 0 to 3, got ${page}`);
+    }
+    return this.mapped && (page === 1 || page === 2) ? target.barOffset + page * PAGE_SIZE : -1;
+  }
+
+  readConfig16(offset: number): number {
+    return this.open('read config space').configRead(offset, 2);
+  }
+
+  writeConfig16(offset: number, value: number): void {
+    this.open('write config space').configWrite(offset, 2, value);
+    this.options.advance();
+  }
+
+  mapDma(mapping: DmaMapping): void {
+    const target = this.open('map DMA');
+    const { iova, sizeBytes } = mapping;
+    const bad = (detail: string) => new VfioError('map DMA', EINVAL, this.address, detail);
+    if (iova % DMA_PAGE !== 0 || sizeBytes % DMA_PAGE !== 0 || sizeBytes <= 0) {
+      throw bad(`expected IOVA and size as multiples of 4096, got ${describe(iova, sizeBytes)}`);
+    }
+    if (!rangesHold(RANGES, iova, sizeBytes)) {
+      throw bad(`${describe(iova, sizeBytes)} expected inside ${formatRanges(RANGES)}`);
+    }
+    const result = target.dmaMap(iova, sizeBytes, mapping.offset, true, true);
+    if (result < 0) {
+      throw new VfioError('map DMA', -result, this.address, describe(iova, sizeBytes));
+    }
+  }
+
+  unmapDma(iova: Iova, sizeBytes: number): void {
+    const result = this.open('unmap DMA').dmaUnmap(iova, sizeBytes);
+    if (result > 0) return;
+    const errno = result === 0 ? ENOENT : -result;
+    throw new VfioError('unmap DMA', errno, this.address, describe(iova, sizeBytes));
+  }
+
+  enableVectors(eventFds: readonly number[]): void {
+    const target = this.open('enable vectors');
+    if (eventFds.length > VECTORS) {
+      throw new RangeError(
+        `enableVectors: expected at most ${VECTORS} fds, got ${eventFds.length}`,
+      );
+    }
+    for (const fd of eventFds) {
+      if (!Number.isInteger(fd) || fd < -1) {
+        throw new RangeError(`enableVectors: expected an fd or -1, got ${fd}`);
+      }
+    }
+    for (let vector = 0; vector < VECTORS; vector++) {
+      const fd = eventFds[vector] ?? -1;
+      // A full counter (EAGAIN) means the reader is behind and will look anyway.
+      target.connectVector(vector, fd < 0 ? null : () => void native().eventfdSignal(fd));
+    }
+  }
+
+  disableVectors(): void {
+    const target = this.open('disable vectors');
+    for (let vector = 0; vector < VECTORS; vector++) target.connectVector(vector, null);
+  }
+
+  reset(): void {
+    this.open('reset').functionReset();
+    this.options.advance();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.options.function.disconnect();
+    this.options.advance();
+    this.options.onClose?.();
+  }
+
+  private open(operation: string): VfFunction {
+    if (this.closed) throw new VfioError(operation, EBADF, this.address, 'the device is closed');
+    return this.options.function;
+  }
+}
+
+function describe(iova: number, sizeBytes: number): string {
+  return `IOVA 0x${iova.toString(16)}, ${sizeBytes} bytes`;
+}

@@ -1,0 +1,241 @@
+// HOT. Tx half of the descriptor engine: takes advanced descriptors from a queue's ring, hands
+// the frames to the switch in batches, reports them done. 82599 DS sec 7.2.3, 7.2.4. The loop here
+// knows frames of one descriptor that need no work; everything else is tx-frames.ts. DD (or the
+// head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
+
+import {
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_HEAD,
+  Q_INDEX,
+  Q_READ_ONLY,
+  Q_RING,
+  Q_STATE,
+  Q_TAIL,
+  Q_TAIL_WORD,
+  Q_WARNED,
+  Q_WINDOW_BASE,
+  Q_WINDOW_BYTES,
+  Q_WINDOW_HIGH,
+  Q_WINDOW_START,
+  STATE_HUNG,
+  T_CONTEXTS,
+  T_HEAD_HIGH,
+  T_HEAD_LOW,
+  T_WRITTEN,
+  T_WTHRESH,
+  V_PORT_VLAN,
+  V_TX_RAISE,
+  WARN_TAIL,
+} from './engine-layout.ts';
+import type { EngineMemory } from './engine-memory.ts';
+import { FORWARD_BATCH, type PortSwitch } from './switch.ts';
+import { FRAME, FULL, HANG, TxFrames, WAIT } from './tx-frames.ts';
+
+/** Word 2 without DTALEN, RS and the reserved bits; what a plain frame has there: DEXT, IFCS, EOP, DTYP 3. */
+const PLAIN_MASK = 0x73fc0000 | (1 << 31);
+const PLAIN = (1 << 29) | (1 << 25) | (1 << 24) | (3 << 20);
+const RS = 1 << 27;
+/** Word 3 without PAYLEN: CC alone, so context slot 0 and no offload. */
+const STATUS_MASK = 0x3fff;
+const CC = 1 << 7;
+const DD = 1;
+
+/** One object a NIC; see the head of this file. */
+export class TxEngine {
+  private readonly memory: EngineMemory;
+  private heap: Int32Array;
+  private readonly frames: TxFrames;
+
+  /** @param staging heap byte offset of STAGING_BYTES (tx-frames.ts) */
+  constructor(memory: EngineMemory, staging: number) {
+    this.memory = memory;
+    this.heap = memory.heap;
+    this.frames = new TxFrames(memory, staging);
+  }
+
+  refreshViews(): void {
+    this.heap = this.memory.heap;
+    this.frames.refreshViews();
+  }
+
+  /**
+   * Sends what a running queue holds.
+   * @param v heap word of the VF block
+   * @param q heap word of the queue block
+   * @param vf index of the VF on the port
+   * @param budget frames at most
+   * @returns frames taken from the ring, sent or dropped
+   */
+  process(v: number, q: number, port: PortSwitch, vf: number, budget: number): number {
+    const h = this.heap;
+    const tail = h[h[q + Q_TAIL_WORD] as number] as number;
+    if (tail === h[q + Q_HEAD]) {
+      // Idle: what WTHRESH held back goes out.
+      if (h[q + T_WRITTEN] !== tail) this.writeBack(v, q, tail);
+      return 0;
+    }
+    if (tail >>> 0 >= (h[q + Q_COUNT] as number)) {
+      this.badTail(q, tail);
+      return 0;
+    }
+    h[q + Q_TAIL] = tail;
+    let done = 0;
+    while (done < budget) {
+      const head = h[q + Q_HEAD] as number;
+      if (head === tail) break;
+      const n = this.collect(v, q, port, Math.min(FORWARD_BATCH, budget - done));
+      if (n > 0) port.forward(vf, n);
+      done = (done + n) | 0;
+      const now = h[q + Q_HEAD] as number;
+      this.report(v, q, now);
+      // A frame whose rest was not posted yet, or a queue that hangs.
+      if (now === head || h[q + Q_STATE] === STATE_HUNG) break;
+    }
+    return done;
+  }
+
+  /**
+   * Takes frames from the ring into the port's arrays and moves the head over them.
+   * @returns frames, 0 where there were only context descriptors or nothing whole
+   */
+  private collect(v: number, q: number, port: PortSwitch, limit: number): number {
+    const h = this.heap;
+    const { offsets, lengths } = port;
+    const count = h[q + Q_COUNT] as number;
+    const tail = h[q + Q_TAIL] as number;
+    const ring = h[q + Q_RING] as number;
+    let high = h[q + Q_WINDOW_HIGH] as number;
+    let start = h[q + Q_WINDOW_START] as number;
+    let bytes = h[q + Q_WINDOW_BYTES] as number;
+    let base = h[q + Q_WINDOW_BASE] as number;
+    let plainStatus = this.plainStatus(v, q);
+    let head = h[q + Q_HEAD] as number;
+    let n = 0;
+    this.frames.begin();
+    while (head !== tail && n < limit) {
+      const d = ring >= 0 ? (ring + (head << 2)) | 0 : this.memory.descriptor(q, head);
+      if (d >= 0) {
+        const command = h[d + 2] as number;
+        const status = h[d + 3] as number;
+        const length = command & 0xffff;
+        const delta = ((h[d] as number) - start) | 0;
+        if (
+          (command & PLAIN_MASK) === PLAIN &&
+          (status & STATUS_MASK) === plainStatus &&
+          status >>> 14 === length &&
+          length >= 60 &&
+          length <= 9724 &&
+          h[d + 1] === high &&
+          delta >= 0 &&
+          delta <= ((bytes - length) | 0) &&
+          ((base + delta) & 3) === 0
+        ) {
+          offsets[n] = (base + delta) | 0;
+          lengths[n] = length;
+          n = (n + 1) | 0;
+          head = (head + 1) | 0;
+          if (head === count) head = 0;
+          continue;
+        }
+      }
+      h[q + Q_HEAD] = head;
+      const result = this.frames.next(v, q);
+      if (result === WAIT || result === FULL || result === HANG) return n;
+      if (result === FRAME) {
+        offsets[n] = this.frames.offset;
+        lengths[n] = this.frames.length;
+        n = (n + 1) | 0;
+      }
+      // The head, the window and the contexts may have moved.
+      head = h[q + Q_HEAD] as number;
+      high = h[q + Q_WINDOW_HIGH] as number;
+      start = h[q + Q_WINDOW_START] as number;
+      bytes = h[q + Q_WINDOW_BYTES] as number;
+      base = h[q + Q_WINDOW_BASE] as number;
+      plainStatus = this.plainStatus(v, q);
+    }
+    h[q + Q_HEAD] = head;
+    return n;
+  }
+
+  /** Word 3 of a frame that needs no work; -1 where every frame needs some: a port VLAN, no context in slot 0. */
+  private plainStatus(v: number, q: number): number {
+    const h = this.heap;
+    return h[v + V_PORT_VLAN] === 0 && ((h[q + T_CONTEXTS] as number) & 1) !== 0 ? CC : -1;
+  }
+
+  /** Write-back of what was consumed up to `to`, as WTHRESH wants it. */
+  private report(v: number, q: number, to: number): void {
+    const h = this.heap;
+    const threshold = h[q + T_WTHRESH] as number;
+    if (threshold > 0) {
+      const written = h[q + T_WRITTEN] as number;
+      const pending = to >= written ? to - written : to - written + (h[q + Q_COUNT] as number);
+      if (pending < threshold) return;
+    }
+    this.writeBack(v, q, to);
+  }
+
+  /** Sets DD in the descriptors with RS from the last write-back up to `to`, or writes the head. */
+  private writeBack(v: number, q: number, to: number): void {
+    const h = this.heap;
+    const ring = h[q + Q_RING] as number;
+    const count = h[q + Q_COUNT] as number;
+    const headOnly = ((h[q + T_HEAD_LOW] as number) & 1) !== 0;
+    const readOnly = h[q + Q_READ_ONLY] !== 0;
+    let reported = 0;
+    let index = h[q + T_WRITTEN] as number;
+    while (index !== to) {
+      const d = ring >= 0 ? (ring + (index << 2)) | 0 : this.memory.descriptor(q, index);
+      if (d < 0) break;
+      const command = h[d + 2] as number;
+      // Bit 20 tells data (3) from context (2) descriptors, which are never written back.
+      if ((command & (RS | (1 << 20))) === (RS | (1 << 20))) {
+        reported = 1;
+        if (readOnly) {
+          this.writeFault(q, (h[q + Q_BASE_LOW] as number) + (index << 4));
+          break;
+        }
+        if (!headOnly) h[d + 3] = DD;
+      }
+      index = (index + 1) | 0;
+      if (index === count) index = 0;
+    }
+    h[q + T_WRITTEN] = to;
+    if (reported === 0) return;
+    if (headOnly) this.writeHead(q, to);
+    h[v + V_TX_RAISE] = (h[v + V_TX_RAISE] as number) | (1 << (h[q + Q_INDEX] as number));
+  }
+
+  /** Head write-back: one word at the address of TDWBAL and TDWBAH. */
+  private writeHead(q: number, head: number): void {
+    const h = this.heap;
+    const low = (h[q + T_HEAD_LOW] as number) & ~3;
+    const high = h[q + T_HEAD_HIGH] as number;
+    const vf = this.memory.vfOf(q);
+    const offset = vf.iommu.translate(low, high, 4, true);
+    if (offset < 0) {
+      vf.fault(low, high, 4, true);
+      h[q + Q_STATE] = STATE_HUNG;
+      return;
+    }
+    h[offset >>> 2] = head;
+  }
+
+  private writeFault(q: number, low: number): void {
+    const h = this.heap;
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, true);
+    h[q + Q_STATE] = STATE_HUNG;
+  }
+
+  private badTail(q: number, tail: number): void {
+    const h = this.heap;
+    if (((h[q + Q_WARNED] as number) & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | WARN_TAIL;
+    const index = h[q + Q_INDEX] as number;
+    const detail = `VFTDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
+    this.memory.vfOf(q).violation('tail-range', 0x2018 + index * 0x40, detail);
+  }
+}

@@ -1,0 +1,94 @@
+// A software 82599 in this process and thread, for embedding, examples and
+// tests. It moves only by step(): call it in the loop that also drives the
+// VFs. Addresses of its VFs are model:P.V.
+
+import type { Arena } from '../memory/arena.ts';
+import { type Clock, systemClock } from '../support/clock.ts';
+import type { Log } from '../support/log.ts';
+import { DirectDevice } from './direct-device.ts';
+import { Nic, type NicCounters } from './nic.ts';
+import type { NicPortOptions } from './nic-port.ts';
+import type { Pf } from './pf-types.ts';
+import type { Recorder, WirePort } from './types.ts';
+
+/** What the model moves while a driver waits for a register: enough for the PF to answer. */
+const ADVANCE_BUDGET = 64;
+
+/** How a model in this process is made. */
+export interface LocalModelOptions {
+  readonly ports: readonly NicPortOptions[];
+  readonly clock?: Clock;
+  readonly seed?: number;
+  readonly log?: Log;
+  /** Every BAR access goes through the model, none through shared memory. */
+  readonly trapAll?: boolean;
+}
+
+/** See the head of this file. */
+export class LocalModel {
+  private readonly nic: Nic;
+  private readonly taken = new Set<string>();
+
+  /** @throws RangeError for options out of range */
+  constructor(arena: Arena, options: LocalModelOptions) {
+    this.nic = new Nic({ clock: systemClock, ...options, memory: arena });
+  }
+
+  /**
+   * Moves the model.
+   * @param budget frames that each tx queue and each wire port may move at most
+   * @returns frames and messages moved; 0 when there was nothing to do
+   */
+  step(budget = 64): number {
+    return this.nic.step(budget);
+  }
+
+  /** One row a VF: what was offered, delivered, dropped and why. */
+  counters(): NicCounters[] {
+    return this.nic.counters();
+  }
+
+  /** DMA faults and rule violations so far. */
+  get recorder(): Recorder {
+    return this.nic.recorder;
+  }
+
+  /** The PF of a port: pings, trust, VLANs, resets. @throws RangeError */
+  pf(port: number): Pf {
+    return this.nic.pf(port);
+  }
+
+  /** Plugs something else into a port. @throws RangeError */
+  plug(port: number, wire: string | WirePort): void {
+    this.nic.setWirePort(port, wire);
+  }
+
+  /** What is plugged into a port. @throws RangeError */
+  wirePort(port: number): WirePort {
+    return this.nic.wirePort(port);
+  }
+
+  /**
+   * Takes a VF as a device.
+   * @throws RangeError where there is no such VF, or it is taken
+   */
+  device(port: number, vf: number): DirectDevice {
+    const address = `model:${port}.${vf}`;
+    const target = this.nic.function(port, vf);
+    if (this.taken.has(address)) {
+      throw new RangeError(`${address}: expected a VF that is free, got one that is open already`);
+    }
+    this.taken.add(address);
+    return new DirectDevice({
+      address,
+      function: target,
+      advance: () => this.nic.step(ADVANCE_BUDGET),
+      onClose: () => this.taken.delete(address),
+    });
+  }
+
+  /** Ends the model; its VFs read as gone. */
+  close(): void {
+    this.nic.close();
+  }
+}

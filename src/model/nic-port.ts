@@ -1,0 +1,241 @@
+// One port of the software NIC: its VFs, their PF, the switch between them, and what is
+// plugged in. Knows which VF has which MAC for the generator and for the counters. Its frames
+// are moved by switch.ts and the engine; nic.ts decides when.
+
+import type { Clock } from '../support/clock.ts';
+import type { Log } from '../support/log.ts';
+import { VfEngine } from './engine.ts';
+import { VF_WORDS } from './engine-layout.ts';
+import { type EngineMemory, SCRATCH_BYTES } from './engine-memory.ts';
+import type { RxEngine } from './engine-rx.ts';
+import type { TxEngine } from './engine-tx.ts';
+import { makePf } from './pf.ts';
+import type { Pf, PfOptions } from './pf-types.ts';
+import { type CableBox, makePort, type PortContext } from './ports/index.ts';
+import { PortSwitch } from './switch.ts';
+import { LOOKUP_BYTES } from './switch-lookup.ts';
+import { SwitchTables } from './switch-tables.ts';
+import type { PfPersonality, PortCounters, Recorder, WirePort } from './types.ts';
+import { VfDevice } from './vf-device.ts';
+
+/** VFs a port can have: one pool of 64 is the PF's. */
+export const MAX_VFS = 63;
+
+/** How a port is made. The PF's settings are as in PfOptions. */
+export interface NicPortOptions
+  extends Pick<
+    PfOptions,
+    'macs' | 'pfMtu' | 'trusted' | 'portVlans' | 'spoofChecks' | 'queryRss' | 'trace'
+  > {
+  /** 1 to 63. */
+  readonly vfs: number;
+  /** Default linux-6.1. */
+  readonly pf?: PfPersonality;
+  /** What is plugged in: a SPEC or a port that the caller made and this NIC closes; default `none`. */
+  readonly wire?: string | WirePort;
+}
+
+/** What all ports of a NIC share. */
+export interface NicParts {
+  readonly memory: EngineMemory;
+  readonly rx: RxEngine;
+  readonly tx: TxEngine;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly seed: number;
+  readonly trapAll: boolean;
+  readonly cables: CableBox;
+  readonly openTap?: PortContext['openTap'];
+  views(): ReturnType<PortContext['views']>;
+  /** Zeroed control memory for the life of the process. @returns heap byte offset */
+  allocate(sizeBytes: number): number;
+  /** @returns heap byte offset of 16 KiB for the BAR of a VF */
+  barWindow(port: number, vf: number): number;
+  refreshViews(): void;
+}
+
+/**
+ * Queues of each VF: 2 in 64 pools, 4 in 32, 8 in 16 pools, which only the DPDK PF uses (82599-vf sec 6).
+ * One pool is the PF's.
+ */
+export function queuesPerPool(vfs: number, pf: PfPersonality): number {
+  if (vfs > 31) return 2;
+  return pf === 'dpdk' && vfs < 16 ? 8 : 4;
+}
+
+/** What stands in a port until its wire is plugged in, inside the constructor. */
+const UNPLUGGED: WirePort = {
+  spec: 'none',
+  linkUp: false,
+  step: () => 0,
+  transmit: () => {},
+  addCounters: () => {},
+  close: () => {},
+};
+
+/** See the head of this file. */
+export class NicPort {
+  readonly index: number;
+  readonly pf: Pf;
+  readonly switch: PortSwitch;
+  readonly devices: readonly VfDevice[];
+  readonly engines: readonly VfEngine[];
+  private readonly parts: NicParts;
+  private readonly tables: SwitchTables;
+  private readonly context: PortContext;
+  private readonly macs: readonly Uint8Array[];
+  private macsGeneration = -1;
+
+  /**
+   * @param firstSlot number of VFs on the ports before
+   * @throws RangeError for a wrong number of VFs, a wrong SPEC or PF setting
+   */
+  constructor(index: number, firstSlot: number, options: NicPortOptions, parts: NicParts) {
+    const { vfs, pf = 'linux-6.1', wire = 'none' } = options;
+    if (!Number.isInteger(vfs) || vfs < 1 || vfs > MAX_VFS) {
+      throw new RangeError(`port ${index}: expected 1 to ${MAX_VFS} VFs, got ${vfs}`);
+    }
+    this.index = index;
+    this.parts = parts;
+    this.tables = new SwitchTables(vfs, queuesPerPool(vfs, pf));
+    this.macs = Array.from({ length: vfs }, () => new Uint8Array(6));
+    const blocks = parts.allocate(vfs * VF_WORDS * 4) >>> 2;
+    const engines: VfEngine[] = [];
+    this.devices = Array.from({ length: vfs }, (_, vf) =>
+      this.makeDevice(vf, firstSlot, blocks, engines),
+    );
+    this.engines = engines;
+    const { recorder, clock, log } = parts;
+    // Settings left out stay out: PfOptions tells an absent setting from an undefined one.
+    this.pf = makePf(pf, {
+      ...options,
+      port: index,
+      functions: this.devices,
+      tables: this.tables,
+      recorder,
+      clock,
+      log,
+    });
+    this.switch = new PortSwitch(
+      {
+        memory: parts.memory,
+        rx: parts.rx,
+        tables: this.tables,
+        lookupOffset: parts.allocate(LOOKUP_BYTES),
+        scratchOffset: parts.allocate(SCRATCH_BYTES),
+        firstVf: blocks,
+        vfs,
+        assignedTo: (mac) => this.assignedTo(mac),
+      },
+      UNPLUGGED,
+    );
+    this.context = this.portContext();
+    this.plug(wire);
+  }
+
+  /** Unplugs and closes what was there, and plugs something else in. */
+  plug(wire: string | WirePort): void {
+    this.switch.wire.close();
+    this.switch.wire = typeof wire === 'string' ? makePort(wire, this.context) : wire;
+  }
+
+  /** The counters of each VF of this port. */
+  counters(): PortCounters[] {
+    return this.engines.map((engine, vf) => {
+      const row: PortCounters = {
+        offered: 0,
+        delivered: 0,
+        missedNoDescriptor: 0,
+        missedDisabled: 0,
+        spoofed: 0,
+        filtered: 0,
+        iommuFaults: 0,
+        sinkReceived: 0,
+        sinkGaps: 0,
+        sinkDuplicates: 0,
+        sinkCorrupt: 0,
+      };
+      engine.addCounters(row);
+      this.switch.wire.addCounters(vf, row);
+      return row;
+    });
+  }
+
+  /** Present MAC of a VF, as PortContext.vfMac: the one the PF assigned, or the first the VF set. */
+  vfMac(vf: number): Uint8Array {
+    if (this.macsGeneration !== this.tables.generation) this.updateMacs();
+    return this.macs[vf] as Uint8Array;
+  }
+
+  private makeDevice(vf: number, firstSlot: number, blocks: number, engines: VfEngine[]): VfDevice {
+    const { parts, index, tables } = this;
+    return new VfDevice({
+      port: index,
+      vf,
+      barOffset: parts.barWindow(index, vf),
+      views: () => parts.views(),
+      tables,
+      engine: (context) => {
+        const { memory, tx } = parts;
+        const block = blocks + vf * VF_WORDS;
+        const engine = new VfEngine(context, {
+          memory,
+          tx,
+          block,
+          slot: firstSlot + vf,
+          refreshViews: () => parts.refreshViews(),
+        });
+        engines.push(engine);
+        return engine;
+      },
+      recorder: parts.recorder,
+      clock: parts.clock,
+      log: parts.log,
+      linkUp: () => this.pf.up && this.switch.wire.linkUp,
+      trapAll: parts.trapAll,
+    });
+  }
+
+  private portContext(): PortContext {
+    const { parts, index } = this;
+    return {
+      port: index,
+      vfs: this.tables.pools.length,
+      ingress: this.switch,
+      clock: parts.clock,
+      seed: parts.seed,
+      views: () => parts.views(),
+      allocate: (sizeBytes) => parts.allocate(sizeBytes),
+      vfMac: (vf) => this.vfMac(vf),
+      onError: (message) => parts.log.warn(`port ${index}: ${message}`),
+      cables: parts.cables,
+      ...(parts.openTap === undefined ? {} : { openTap: parts.openTap }),
+    };
+  }
+
+  private updateMacs(): void {
+    this.macsGeneration = this.tables.generation;
+    for (let vf = 0; vf < this.macs.length; vf++) {
+      const bytes = this.macs[vf] as Uint8Array;
+      const assigned = this.pf.adminMac(vf);
+      if (assigned !== null) {
+        bytes.set(assigned);
+        continue;
+      }
+      let mac = this.tables.macsOf(vf)[0] ?? 0;
+      for (let i = 5; i >= 0; i--) {
+        bytes[i] = mac % 256;
+        mac = Math.floor(mac / 256);
+      }
+    }
+  }
+
+  private assignedTo(mac: number): number {
+    for (let vf = 0; vf < this.macs.length; vf++) {
+      const value = this.vfMac(vf).reduce((sum, byte) => sum * 256 + byte, 0);
+      if (value !== 0 && value === mac) return vf;
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,40 @@
+// Open-loop pacing by the injected clock: so many frames are due as time has passed,
+// with a bounded catch-up. Does not wait.
+
+import type { Clock } from '../../support/clock.ts';
+
+/** Longest pause that is made up for at once; after a longer one the rest is lost, as on a wire. */
+const CATCH_UP_US = 2000;
+/** Frames that may always be made up for, however slow the rate. */
+const CATCH_UP_FRAMES = 32;
+
+/** Says how many frames are due. */
+export class Pacer {
+  private readonly clock: Clock;
+  private readonly perUs: number;
+  private readonly limit: number;
+  private lastUs: number;
+  /** Frames due and not sent; the first is due at once. */
+  private due = 1;
+
+  /** @param rate frames a second, above 0 */
+  constructor(clock: Clock, rate: number) {
+    this.clock = clock;
+    this.perUs = rate / 1e6;
+    this.limit = Math.max(CATCH_UP_FRAMES, this.perUs * CATCH_UP_US);
+    this.lastUs = clock.nowUs();
+  }
+
+  /** @returns whole frames due now, at most `budget` */
+  allowance(budget: number): number {
+    const now = this.clock.nowUs();
+    this.due = Math.min(this.limit, this.due + (now - this.lastUs) * this.perUs);
+    this.lastUs = now;
+    return Math.min(budget, Math.floor(this.due));
+  }
+
+  /** Takes n sent frames off. */
+  sent(n: number): void {
+    this.due -= n;
+  }
+}

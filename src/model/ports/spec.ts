@@ -1,0 +1,170 @@
+// The port SPEC of the command line as data: none, gen, pcap, tap, cable. Parses
+// and checks; makes nothing. Contract: the SPEC paragraph of the command's help.
+
+/** Smallest and largest size=, CRC included: Ethernet's minimum, the 82599's jumbo limit. */
+export const MIN_SIZE = 64;
+export const MAX_SIZE = 9728;
+const CRC_BYTES = 4;
+/** UDP source ports 49152..65535, one a flow. */
+export const MAX_FLOWS = 16_384;
+
+/** `gen[:...]`: a source and a sink. */
+export interface GenSpec {
+  readonly kind: 'gen';
+  /** Frame lengths without CRC, 60..9724, offered in turn. */
+  readonly lengths: readonly number[];
+  /** Frames a second, or null for closed loop. */
+  readonly rate: number | null;
+  readonly flows: number;
+  /** Frames after which it stops, or null. */
+  readonly count: number | null;
+  /** VF addressed and counted for. */
+  readonly vf: number;
+  /** Destination MAC instead of the VF's, 6 bytes. */
+  readonly dst: Uint8Array | null;
+}
+
+/** `pcap:IN[,OUT][,...]`. */
+export interface PcapSpec {
+  readonly kind: 'pcap';
+  readonly input: string;
+  readonly output: string | null;
+  /** null: `vf` where the port has one VF, else `keep`. */
+  readonly dst: 'vf' | 'keep' | null;
+  readonly vf: number;
+  readonly rate: number | null;
+  /** Times the file is played; 0 for ever. */
+  readonly loop: number;
+}
+
+/** What parsePortSpec returns. */
+export type PortSpec =
+  | { readonly kind: 'none' }
+  | GenSpec
+  | PcapSpec
+  | { readonly kind: 'tap'; readonly name: string }
+  | { readonly kind: 'cable'; readonly cable: number };
+
+const FORMS =
+  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
+
+/** Simple IMIX, 7:4:1 of 64, 594 and 1518 bytes with CRC, mixed so that no size comes in one block. */
+const IMIX_SIZES = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
+
+function refuse(spec: string, expected: string, got: string): RangeError {
+  return new RangeError(`port spec "${spec}": expected ${expected}, got "${got}"`);
+}
+
+/** Decimal number, with k, M or G after it where `scaled`. NaN for anything else. */
+function number(text: string, scaled: boolean): number {
+  const match = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(text);
+  if (match === null) return Number.NaN;
+  const unit = match[2] ?? '';
+  if (!scaled) return unit === '' && /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  const scale = { '': 1, k: 1e3, M: 1e6, G: 1e9 }[unit] ?? Number.NaN;
+  return Math.round(Number(match[1]) * scale * 1000) / 1000;
+}
+
+function integer(spec: string, key: string, text: string, low: number, high: number): number {
+  const value = number(text, false);
+  if (value >= low && value <= high) return value;
+  throw refuse(spec, `${key}= an integer from ${low} to ${high}`, text);
+}
+
+function rate(spec: string, text: string): number {
+  const value = number(text, true);
+  if (value > 0 && value <= 1e9) return value;
+  throw refuse(spec, 'rate= frames a second above 0 and up to 1G, such as 250000 or 1.5M', text);
+}
+
+function mac(spec: string, text: string): Uint8Array {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
+    throw refuse(spec, 'dst= a MAC such as 02:09:c0:00:00:00', text);
+  }
+  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+}
+
+/** Splits key=value items; a key that is not in `keys`, or comes twice, is refused. */
+function options(
+  spec: string,
+  items: readonly string[],
+  keys: readonly string[],
+): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const item of items) {
+    const equals = item.indexOf('=');
+    const key = equals < 0 ? item : item.slice(0, equals);
+    if (equals < 0 || !keys.includes(key)) {
+      throw refuse(spec, `one of ${keys.map((name) => `${name}=`).join(', ')}`, item);
+    }
+    if (found.has(key)) throw refuse(spec, `${key}= once`, item);
+    found.set(key, item.slice(equals + 1));
+  }
+  return found;
+}
+
+function parseGen(spec: string, rest: string): GenSpec {
+  const items = rest === '' ? [] : rest.split(',');
+  // "imix" alone is what users of other generators type.
+  const named = items.map((item) => (item === 'imix' ? 'size=imix' : item));
+  const given = options(spec, named, ['size', 'rate', 'flows', 'count', 'vf', 'dst']);
+  const size = given.get('size') ?? '64';
+  const sizes = size === 'imix' ? IMIX_SIZES : [integer(spec, 'size', size, MIN_SIZE, MAX_SIZE)];
+  const pps = given.get('rate');
+  const count = given.get('count');
+  const dst = given.get('dst');
+  return {
+    kind: 'gen',
+    lengths: sizes.map((bytes) => bytes - CRC_BYTES),
+    rate: pps === undefined ? null : rate(spec, pps),
+    flows: integer(spec, 'flows', given.get('flows') ?? '1', 1, MAX_FLOWS),
+    count: count === undefined ? null : integer(spec, 'count', count, 1, 2 ** 48 - 1),
+    vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
+    dst: dst === undefined ? null : mac(spec, dst),
+  };
+}
+
+function parsePcapSpec(spec: string, rest: string): PcapSpec {
+  const [input = '', ...items] = rest.split(',');
+  if (input === '') throw refuse(spec, 'a file to play: pcap:IN', input);
+  let output: string | null = null;
+  // A path may hold "=" after a slash: ./a=b.pcap is a file, a=b.pcap a wrong option.
+  if (items[0] !== undefined && !/^[^/]*=/.test(items[0])) output = items.shift() ?? null;
+  if (output === '') throw refuse(spec, 'a file to write after the first comma', output);
+  if (output === input) throw refuse(spec, 'another file to write than to read', input);
+  const given = options(spec, items, ['dst', 'vf', 'rate', 'loop']);
+  const dst = given.get('dst') ?? null;
+  if (dst !== null && dst !== 'vf' && dst !== 'keep') throw refuse(spec, 'dst=vf or dst=keep', dst);
+  const pps = given.get('rate');
+  return {
+    kind: 'pcap',
+    input,
+    output,
+    dst,
+    vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
+    rate: pps === undefined ? null : rate(spec, pps),
+    loop: integer(spec, 'loop', given.get('loop') ?? '1', 0, 2 ** 48 - 1),
+  };
+}
+
+/**
+ * Parses a port SPEC.
+ * @throws RangeError: the spec, what was expected, what was got
+ */
+export function parsePortSpec(spec: string): PortSpec {
+  const colon = spec.indexOf(':');
+  const kind = colon < 0 ? spec : spec.slice(0, colon);
+  const rest = colon < 0 ? '' : spec.slice(colon + 1);
+  if (kind === 'none' && colon < 0) return { kind };
+  if (kind === 'gen') return parseGen(spec, rest);
+  if (kind === 'pcap') return parsePcapSpec(spec, rest);
+  if (kind === 'cable') return { kind, cable: integer(spec, 'cable', rest, 0, 65_535) };
+  if (kind === 'tap') {
+    // IFNAMSIZ is 16 with its zero; the kernel refuses slashes, colons, blanks, "." and "..".
+    if (!/^[^\s/:]{1,15}$/.test(rest) || rest === '.' || rest === '..') {
+      throw refuse(spec, 'tap: an interface name of 1 to 15 bytes without blank, / or :', rest);
+    }
+    return { kind, name: rest };
+  }
+  throw refuse(spec, `one of ${FORMS}`, spec);
+}

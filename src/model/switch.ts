@@ -1,0 +1,346 @@
+// HOT. The L2 switch of one port: frames from the wire to the VFs, frames from a VF to the
+// wire and to other VFs (VEB). 82599 DS sec 7.10.3; 82599-vf sec 7.2, 7.3, 7.6. What the PF
+// allows comes through switch-lookup.ts. Replication is on, loopback is on, a VF gets no
+// copy of its own frames, and there is no default pool: what nobody takes is `filtered`.
+
+import { MIN_FRAME } from '../hw/descriptors.ts';
+import {
+  C_DISABLED,
+  C_FILTERED,
+  C_NO_DESCRIPTOR,
+  C_SPOOFED,
+  C_TX_OCTETS,
+  C_TX_PACKETS,
+  POOL_MAC_SPOOF,
+  POOL_RX,
+  POOL_TX,
+  POOL_UNTAGGED,
+  POOL_VLAN_SPOOF,
+  V_POOL,
+  V_SOURCE_HIGH,
+  V_SOURCE_LOW,
+  V_SOURCE_OK,
+  VF_WORDS,
+} from './engine-layout.ts';
+import type { EngineMemory } from './engine-memory.ts';
+import {
+  DELIVERED,
+  DISABLED,
+  FAULT,
+  NO_DESCRIPTOR,
+  type RxEngine,
+  STATUS_LB,
+  STATUS_PIF,
+} from './engine-rx.ts';
+import { ETHERTYPE_VLAN, tagControl } from './packet-type.ts';
+import {
+  E_CLASS,
+  E_INEXACT,
+  E_PLAIN,
+  E_POOLS,
+  GROUP,
+  macFromWords,
+  SwitchLookup,
+  UNTAGGED,
+  WIRE,
+} from './switch-lookup.ts';
+import type { SwitchTables } from './switch-tables.ts';
+import { type Ingress, OFFER, type WirePort } from './types.ts';
+
+/** Frames a VF may hand over at once. */
+export const FORWARD_BATCH = 64;
+
+/** What a switch is made of. */
+export interface PortSwitchOptions {
+  readonly memory: EngineMemory;
+  readonly rx: RxEngine;
+  readonly tables: SwitchTables;
+  /** Heap byte offset of LOOKUP_BYTES, and of SCRATCH_BYTES, zeroed. */
+  readonly lookupOffset: number;
+  readonly scratchOffset: number;
+  /** Heap word of the port's first VF block. */
+  readonly firstVf: number;
+  readonly vfs: number;
+  /** VF that the PF assigned this MAC to, or -1. */
+  readonly assignedTo: (mac: number) => number;
+}
+
+/** See the head of this file. */
+export class PortSwitch implements Ingress {
+  /** What is plugged in. */
+  wire: WirePort;
+  /** The frames for `forward`: heap byte offsets (as int32, multiples of 4) and lengths. Owned by the caller in between. */
+  readonly offsets = new Int32Array(FORWARD_BATCH);
+  readonly lengths = new Int32Array(FORWARD_BATCH);
+  private readonly memory: EngineMemory;
+  private heap: Int32Array;
+  private readonly rx: RxEngine;
+  private readonly tables: SwitchTables;
+  private readonly lookup: SwitchLookup;
+  private readonly firstVf: number;
+  private readonly vfs: number;
+  private readonly scratch: number;
+  private readonly assignedTo: (mac: number) => number;
+
+  constructor(options: PortSwitchOptions, wire: WirePort) {
+    const { memory, tables, lookupOffset, firstVf } = options;
+    this.wire = wire;
+    this.memory = memory;
+    this.heap = memory.heap;
+    this.rx = options.rx;
+    this.tables = tables;
+    this.lookup = new SwitchLookup(memory, tables, lookupOffset, firstVf);
+    this.firstVf = firstVf;
+    this.vfs = options.vfs;
+    this.scratch = options.scratchOffset >>> 2;
+    this.assignedTo = options.assignedTo;
+  }
+
+  refreshViews(): void {
+    this.heap = this.memory.heap;
+    this.lookup.refreshViews();
+  }
+
+  /** Takes the PF's changes to the tables over; `offer` does it by itself. */
+  update(): void {
+    this.lookup.update();
+  }
+
+  /** See Ingress. A frame shorter than 60 bytes is padded; one that MAXFRS forbids, or under 14 bytes, is filtered. */
+  offer(offset: number, length: number, closedLoop: boolean): number {
+    const lookup = this.lookup;
+    lookup.update();
+    if ((offset & 3) !== 0 || length < MIN_FRAME || length > lookup.limit) {
+      return this.offerOdd(offset, length, closedLoop);
+    }
+    return this.take(offset >>> 2, length, closedLoop);
+  }
+
+  private take(w: number, length: number, closedLoop: boolean): number {
+    const h = this.heap;
+    const typeWord = h[w + 3] as number;
+    let tagged = 0;
+    let key1 = ((h[w + 1] as number) & 0xffff) | UNTAGGED;
+    if ((typeWord & 0xffff) === ETHERTYPE_VLAN) {
+      tagged = 1;
+      key1 = ((h[w + 1] as number) & 0xffff) | ((tagControl(typeWord) & 0xfff) << 16);
+    }
+    const e = this.lookup.find(h[w] as number, key1);
+    const v = h[e + E_PLAIN] as number;
+    if (v === 0) return this.spread(e, w, length, tagged, closedLoop);
+    const result =
+      tagged === 0 ? this.rx.deliverPlain(v, w, length) : this.rx.deliver(v, w, length, tagged, 0);
+    if (result === DELIVERED) return OFFER.TAKEN;
+    if (closedLoop && result !== FAULT) return OFFER.AGAIN;
+    this.count(v, result);
+    return OFFER.TAKEN;
+  }
+
+  /**
+   * Sends n frames of a VF, which are in `offsets` and `lengths` as they leave the chip (padded, tagged).
+   * @param vf index of the VF on this port
+   */
+  forward(vf: number, n: number): void {
+    const h = this.heap;
+    const { offsets, lengths, lookup } = this;
+    const v = (this.firstVf + Math.imul(vf, VF_WORDS)) | 0;
+    const pool = h[v + V_POOL] as number;
+    if ((pool & POOL_TX) === 0) {
+      h[v + C_DISABLED] = ((h[v + C_DISABLED] as number) + n) | 0;
+      return;
+    }
+    const checkMac = (pool & POOL_MAC_SPOOF) !== 0;
+    const checkVlan = (pool & POOL_VLAN_SPOOF) !== 0;
+    let sourceHigh = -1;
+    let sourceLow = 0;
+    if (h[v + V_SOURCE_OK] !== 0) {
+      sourceHigh = h[v + V_SOURCE_HIGH] as number;
+      sourceLow = h[v + V_SOURCE_LOW] as number;
+    }
+    let lastWord0 = 0;
+    let lastKey1 = -1;
+    let e = 0;
+    let kind = WIRE;
+    let toWire = 0;
+    let octets = 0;
+    let spoofed = 0;
+    for (let i = 0; i < n; i = (i + 1) | 0) {
+      const offset = offsets[i] as number;
+      const length = lengths[i] as number;
+      const w = offset >>> 2;
+      const word0 = h[w] as number;
+      const word1 = h[w + 1] as number;
+      const typeWord = h[w + 3] as number;
+      if (checkMac && (word1 >>> 16 !== sourceHigh || (h[w + 2] as number) !== sourceLow)) {
+        if (!this.ownSource(v, vf, w)) {
+          spoofed = (spoofed + 1) | 0;
+          continue;
+        }
+        sourceHigh = h[v + V_SOURCE_HIGH] as number;
+        sourceLow = h[v + V_SOURCE_LOW] as number;
+      }
+      let tagged = 0;
+      let key1 = (word1 & 0xffff) | UNTAGGED;
+      if ((typeWord & 0xffff) === ETHERTYPE_VLAN) {
+        tagged = 1;
+        key1 = (word1 & 0xffff) | ((tagControl(typeWord) & 0xfff) << 16);
+      }
+      if (checkVlan && !this.ownVlan(pool, vf, key1)) {
+        spoofed = (spoofed + 1) | 0;
+        continue;
+      }
+      octets = (octets + length + 4) | 0;
+      if (word0 !== lastWord0 || key1 !== lastKey1) {
+        lastWord0 = word0;
+        lastKey1 = key1;
+        e = lookup.find(word0, key1);
+        kind = h[e + E_CLASS] as number;
+      }
+      if (kind !== WIRE) {
+        this.loopBack(e, vf, w, length, tagged);
+        if (kind !== GROUP) continue;
+      }
+      offsets[toWire] = offset;
+      lengths[toWire] = length;
+      toWire = (toWire + 1) | 0;
+    }
+    h[v + C_SPOOFED] = ((h[v + C_SPOOFED] as number) + spoofed) | 0;
+    h[v + C_TX_PACKETS] = ((h[v + C_TX_PACKETS] as number) + n - spoofed) | 0;
+    h[v + C_TX_OCTETS] = ((h[v + C_TX_OCTETS] as number) + octets) | 0;
+    if (toWire !== 0) this.wire.transmit(offsets, lengths, toWire, vf);
+  }
+
+  /** Frames that have to be copied before they are looked at, or that no MAC would take. */
+  private offerOdd(offset: number, length: number, closedLoop: boolean): number {
+    const bytes = this.memory.bytes;
+    const tagged = length >= 16 && bytes[offset + 12] === 0x81 && bytes[offset + 13] === 0;
+    if (length < 14 || length > this.lookup.limit + (tagged ? 4 : 0)) {
+      // A MAC drops these before any filter; VF 0's row stands for the port.
+      this.count(this.firstVf, -1);
+      return OFFER.TAKEN;
+    }
+    const at = this.scratch << 2;
+    bytes.copyWithin(at, offset, offset + length);
+    if (length < MIN_FRAME) bytes.fill(0, at + length, at + MIN_FRAME);
+    return this.take(this.scratch, Math.max(length, MIN_FRAME), closedLoop);
+  }
+
+  /** A frame from the wire for none, several or disabled pools. */
+  private spread(
+    e: number,
+    w: number,
+    length: number,
+    tagged: number,
+    closedLoop: boolean,
+  ): number {
+    const h = this.heap;
+    if ((h[e + E_POOLS] as number) === 0 && (h[e + E_POOLS + 1] as number) === 0) {
+      return this.unclaimed(w, closedLoop);
+    }
+    if (closedLoop && !this.allReady(e, w, length, tagged)) return OFFER.AGAIN;
+    this.copies(e, -1, w, length, tagged, 0);
+    return OFFER.TAKEN;
+  }
+
+  /** Copies of a VF's frame to the other pools of its port. */
+  private loopBack(e: number, vf: number, w: number, length: number, tagged: number): void {
+    if (length > this.lookup.limit + (tagged << 2)) {
+      this.count(this.firstVf + vf * VF_WORDS, -1);
+      return;
+    }
+    const sent = this.copies(e, vf, w, length, tagged, STATUS_LB);
+    if (sent === 0 && (this.heap[e + E_CLASS] as number) !== GROUP) {
+      this.count(this.firstVf + vf * VF_WORDS, -1);
+    }
+  }
+
+  /**
+   * Delivers to every pool of an answer but one, and counts what could not be delivered.
+   * @returns pools that were tried
+   */
+  private copies(
+    e: number,
+    except: number,
+    w: number,
+    length: number,
+    tagged: number,
+    status: number,
+  ): number {
+    const h = this.heap;
+    // A driver may run between two copies only in its own memory: the answer is read once.
+    const masks0 = h[e + E_POOLS] as number;
+    const masks1 = h[e + E_POOLS + 1] as number;
+    const inexact0 = h[e + E_INEXACT] as number;
+    const inexact1 = h[e + E_INEXACT + 1] as number;
+    let tried = 0;
+    for (let vf = 0; vf < this.vfs; vf++) {
+      const bit = 1 << (vf & 31);
+      if (((vf < 32 ? masks0 : masks1) & bit) === 0 || vf === except) continue;
+      tried++;
+      const v = this.firstVf + vf * VF_WORDS;
+      const inexact = ((vf < 32 ? inexact0 : inexact1) & bit) !== 0 ? STATUS_PIF : 0;
+      const enabled = ((h[v + V_POOL] as number) & POOL_RX) !== 0;
+      const result = enabled ? this.rx.deliver(v, w, length, tagged, status | inexact) : DISABLED;
+      this.count(v, result);
+    }
+    return tried;
+  }
+
+  /** Closed loop: true where every enabled pool has room, and one is enabled at least. */
+  private allReady(e: number, w: number, length: number, tagged: number): boolean {
+    const h = this.heap;
+    let enabled = 0;
+    for (let vf = 0; vf < this.vfs; vf++) {
+      if (((h[e + E_POOLS + (vf >> 5)] as number) & (1 << (vf & 31))) === 0) continue;
+      const v = this.firstVf + vf * VF_WORDS;
+      if (((h[v + V_POOL] as number) & POOL_RX) === 0) continue;
+      const room = this.rx.room(v, w, length, tagged);
+      if (room === NO_DESCRIPTOR) return false;
+      if (room === DELIVERED) enabled++;
+    }
+    return enabled > 0;
+  }
+
+  /**
+   * A frame from the wire that no pool takes. In closed loop it waits for the VF it is meant for, as long as that
+   * one is not up, or for any VF, as long as none is.
+   */
+  private unclaimed(w: number, closedLoop: boolean): number {
+    const h = this.heap;
+    const owner = this.assignedTo(macFromWords(h[w] as number, h[w + 1] as number));
+    if (closedLoop) {
+      if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.AGAIN;
+      if (!this.lookup.anyEnabled()) return OFFER.AGAIN;
+    }
+    this.count(this.firstVf + Math.max(owner, 0) * VF_WORDS, -1);
+    return OFFER.TAKEN;
+  }
+
+  /** Counts a frame that was not delivered; -1: filtered. A fault was counted where it was recorded. */
+  private count(v: number, result: number): void {
+    if (result === DELIVERED || result === FAULT) return;
+    const h = this.heap;
+    const counter =
+      v +
+      (result === NO_DESCRIPTOR ? C_NO_DESCRIPTOR : result === DISABLED ? C_DISABLED : C_FILTERED);
+    h[counter] = ((h[counter] as number) + 1) | 0;
+  }
+
+  /** Full check of a source MAC; remembers one that passed. */
+  private ownSource(v: number, vf: number, w: number): boolean {
+    const h = this.heap;
+    const high = (h[w + 1] as number) >>> 16;
+    const low = h[w + 2] as number;
+    if (!this.tables.ownsMac(vf, macFromWords(high | (low << 16), low >>> 16))) return false;
+    h[v + V_SOURCE_HIGH] = high;
+    h[v + V_SOURCE_LOW] = low;
+    h[v + V_SOURCE_OK] = 1;
+    return true;
+  }
+
+  /** VLAN anti-spoofing: a tag must be of one of the VF's VLANs; untagged passes with AUPE. */
+  private ownVlan(pool: number, vf: number, key1: number): boolean {
+    if ((key1 & UNTAGGED) !== 0) return (pool & POOL_UNTAGGED) !== 0;
+    return this.tables.inVlan(vf, (key1 >>> 16) & 0xfff);
+  }
+}

@@ -1,0 +1,288 @@
+// The tx frames that need work, one at a time: context descriptors, frames over several
+// descriptors, frames to be tagged, padded or checksummed, unaligned ones; and every check of a
+// descriptor. 82599 DS sec 7.2.3. Such a frame is put together in a staging area of the heap.
+// What silicon's malicious-driver detection would stop on stops the queue here: recorded as a
+// violation, no DD any more until the queue is disabled or reset. Segmentation (TSE) is not modelled.
+
+import { MAX_FRAME, MAX_TX_DESCRIPTORS, MIN_FRAME, MIN_TX_LENGTH } from '../hw/descriptors.ts';
+import {
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_HEAD,
+  Q_INDEX,
+  Q_STATE,
+  Q_TAIL,
+  Q_WARNED,
+  STATE_HUNG,
+  T_CONTEXT,
+  T_CONTEXTS,
+  T_WTHRESH,
+  V_PORT_VLAN,
+  WARN_CONTEXT,
+  WARN_IFCS,
+  WARN_SHORT,
+} from './engine-layout.ts';
+import type { EngineMemory } from './engine-memory.ts';
+import { tagWord } from './packet-type.ts';
+import { insertChecksums } from './tx-checksums.ts';
+
+/** `next` took a frame: see `offset` and `length`. */
+export const FRAME = 0;
+/** It took a context descriptor. */
+export const SKIP = 1;
+/** The frame's last descriptors were not posted yet; the head has not moved. */
+export const WAIT = 2;
+/** No staging room left in this batch; the head has not moved. */
+export const FULL = 3;
+/** The queue hangs. */
+export const HANG = 4;
+
+export const STAGING_BYTES = 128 * 1024;
+
+const DTYP_SHIFT = 20;
+const EOP = 1 << 24;
+const IFCS = 1 << 25;
+const DEXT = 1 << 29;
+const VLE = 1 << 30;
+const CC = 1 << 7;
+const IXSM = 1 << 8;
+const TXSM = 1 << 9;
+/** Longest frame without CRC. */
+const LONGEST = MAX_FRAME - 4;
+
+/** See the head of this file. One object a NIC. */
+export class TxFrames {
+  /** Heap byte offset (int32) and bytes of the last frame. */
+  offset = 0;
+  length = 0;
+  private readonly memory: EngineMemory;
+  private heap: Int32Array;
+  private readonly staging: number;
+  private used = 0;
+
+  /** @param staging heap byte offset of STAGING_BYTES */
+  constructor(memory: EngineMemory, staging: number) {
+    this.memory = memory;
+    this.heap = memory.heap;
+    this.staging = staging;
+  }
+
+  refreshViews(): void {
+    this.heap = this.memory.heap;
+  }
+
+  /** A new batch: the frames of the last one are gone. */
+  begin(): void {
+    this.used = 0;
+  }
+
+  /**
+   * Takes what is at the head, which is not the tail.
+   * @returns FRAME, SKIP, WAIT, FULL or HANG
+   */
+  next(v: number, q: number): number {
+    const h = this.heap;
+    const head = h[q + Q_HEAD] as number;
+    const d = this.memory.descriptor(q, head);
+    if (d < 0) return this.ringFault(q, head);
+    const command = h[d + 2] as number;
+    if ((command & DEXT) === 0) return this.hang(q, head, 'legacy format (DEXT 0)');
+    const type = (command >>> DTYP_SHIFT) & 0xf;
+    if (type === 2) return this.context(q, d, head);
+    if (type !== 3) return this.hang(q, head, `DTYP expected 2 or 3, got ${type}`);
+    return this.data(v, q, d, head);
+  }
+
+  private context(q: number, d: number, head: number): number {
+    const h = this.heap;
+    const slot = ((h[d + 3] as number) >>> 4) & 7;
+    if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
+    for (let i = 0; i < 4; i++) h[q + T_CONTEXT + slot * 4 + i] = h[d + i] as number;
+    h[q + T_CONTEXTS] = (h[q + T_CONTEXTS] as number) | (1 << slot);
+    h[q + Q_HEAD] = this.after(q, head);
+    return SKIP;
+  }
+
+  private data(v: number, q: number, d: number, head: number): number {
+    const h = this.heap;
+    const command = h[d + 2] as number;
+    const status = h[d + 3] as number;
+    if (command < 0) return this.hang(q, head, 'TCP segmentation (TSE) is not modelled');
+    const slot = (status >>> 4) & 7;
+    if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
+    const loaded = (((h[q + T_CONTEXTS] as number) >>> slot) & 1) !== 0;
+    const work = (command & VLE) !== 0 || (status & (IXSM | TXSM)) !== 0;
+    if (work && !loaded)
+      return this.hang(q, head, `offload asked for, but context slot ${slot} is empty`);
+    if ((status & CC) === 0 || !loaded) {
+      // 82599 tolerates it, X550 does not.
+      this.warn(
+        q,
+        WARN_CONTEXT,
+        `descriptor ${head}: expected CC and a loaded context in slot ${slot}`,
+      );
+    }
+    if ((command & IFCS) === 0) this.warn(q, WARN_IFCS, `descriptor ${head}: expected IFCS`);
+
+    const last = this.lastOf(q, head);
+    if (last < 0) return last === -1 ? WAIT : HANG;
+    const total = this.length;
+    const payload = status >>> 14;
+    if (total !== payload) {
+      return this.hang(q, head, `PAYLEN expected the sum of DTALEN, ${total}, got ${payload}`);
+    }
+    const tags = ((command & VLE) !== 0 ? 1 : 0) + (h[v + V_PORT_VLAN] !== 0 ? 1 : 0);
+    if (total < 14 || total + tags * 4 > LONGEST) {
+      return this.hang(q, head, `frame length expected 14 to ${LONGEST} bytes, got ${total}`);
+    }
+    if (total < MIN_TX_LENGTH) {
+      this.warn(q, WARN_SHORT, `PAYLEN expected ${MIN_TX_LENGTH} or more, got ${total}`);
+    }
+    if (last === head && !work && tags === 0 && total >= MIN_FRAME) {
+      const offset = this.memory.locate(q, h[d] as number, h[d + 1] as number, total, false);
+      if (offset >= 0 && (offset & 3) === 0) {
+        this.offset = offset | 0;
+        h[q + Q_HEAD] = this.after(q, head);
+        return FRAME;
+      }
+    }
+    return this.stage(v, q, head, last, command, status, total);
+  }
+
+  /**
+   * Index of the frame's last descriptor, its bytes in `length`; -1 where it was not posted yet, -2 where the queue
+   * was stopped.
+   */
+  private lastOf(q: number, head: number): number {
+    const h = this.heap;
+    const most = MAX_TX_DESCRIPTORS - (h[q + T_WTHRESH] as number);
+    let index = head;
+    let total = 0;
+    for (let n = 1; ; n++) {
+      const d = this.memory.descriptor(q, index);
+      if (d < 0) {
+        this.ringFault(q, index);
+        return -2;
+      }
+      const command = h[d + 2] as number;
+      const type = (command >>> DTYP_SHIFT) & 0xf;
+      if ((command & DEXT) === 0 || type !== 3) {
+        this.hang(q, index, 'expected the next data descriptor of a frame');
+        return -2;
+      }
+      if ((command & 0xffff) === 0) {
+        this.hang(q, index, 'DTALEN expected 1 or more, got 0');
+        return -2;
+      }
+      total += command & 0xffff;
+      if ((command & EOP) !== 0) {
+        this.length = total;
+        return index;
+      }
+      if (n >= most) {
+        this.hang(q, head, `EOP expected within ${most} descriptors`);
+        return -2;
+      }
+      index = this.after(q, index);
+      if (index === h[q + Q_TAIL]) return -1;
+    }
+  }
+
+  private stage(
+    v: number,
+    q: number,
+    head: number,
+    last: number,
+    command: number,
+    status: number,
+    total: number,
+  ): number {
+    const h = this.heap;
+    const room = 8 + ((Math.max(total, MIN_FRAME) + 7) & ~3);
+    if (this.used + room > STAGING_BYTES) return FULL;
+    // Two words in front for tags.
+    let at = this.staging + this.used + 8;
+    let length = total;
+    const end = this.after(q, last);
+    for (let index = head, to = at; index !== end; index = this.after(q, index)) {
+      const d = this.memory.descriptor(q, index);
+      // A driver that changes a posted descriptor must not make the copy longer than was checked.
+      const bytes = Math.min((h[d + 2] as number) & 0xffff, at + total - to);
+      if (bytes > 0 && !this.memory.gather(q, h[d] as number, h[d + 1] as number, to, bytes)) {
+        h[q + Q_STATE] = STATE_HUNG;
+        return HANG;
+      }
+      to += bytes;
+    }
+    const context = q + T_CONTEXT + ((status >>> 4) & 1) * 4;
+    if ((status & (IXSM | TXSM)) !== 0) {
+      const wrong = insertChecksums(
+        this.memory.bytes,
+        at,
+        length,
+        h[context] as number,
+        h[context + 2] as number,
+        (status & IXSM) !== 0,
+        (status & TXSM) !== 0,
+      );
+      if (wrong !== '') return this.hang(q, head, wrong);
+    }
+    if ((command & VLE) !== 0) {
+      at = this.tag(at, (h[context] as number) >>> 16);
+      length += 4;
+    }
+    if (h[v + V_PORT_VLAN] !== 0) {
+      at = this.tag(at, h[v + V_PORT_VLAN] as number);
+      length += 4;
+    }
+    if (length < MIN_FRAME) {
+      this.memory.bytes.fill(0, at + length, at + MIN_FRAME);
+      length = MIN_FRAME;
+    }
+    this.used += room;
+    this.offset = at | 0;
+    this.length = length;
+    h[q + Q_HEAD] = end;
+    return FRAME;
+  }
+
+  /** Puts a tag behind the addresses of a staged frame, which then starts 4 bytes earlier. */
+  private tag(at: number, tci: number): number {
+    const h = this.heap;
+    const w = at >>> 2;
+    h[w - 1] = h[w] as number;
+    h[w] = h[w + 1] as number;
+    h[w + 1] = h[w + 2] as number;
+    h[w + 2] = tagWord(tci);
+    return at - 4;
+  }
+
+  private after(q: number, index: number): number {
+    return index + 1 === this.heap[q + Q_COUNT] ? 0 : index + 1;
+  }
+
+  private ringFault(q: number, index: number): number {
+    const h = this.heap;
+    const low = (h[q + Q_BASE_LOW] as number) + (index << 4);
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, false);
+    h[q + Q_STATE] = STATE_HUNG;
+    return HANG;
+  }
+
+  private hang(q: number, index: number, detail: string): number {
+    const h = this.heap;
+    h[q + Q_STATE] = STATE_HUNG;
+    const text = `tx queue ${h[q + Q_INDEX]} descriptor ${index}: ${detail}; the queue stops`;
+    this.memory.vfOf(q).violation('descriptor', -1, text);
+    return HANG;
+  }
+
+  /** A violation that silicon tolerates: recorded once a queue enable. */
+  private warn(q: number, bit: number, detail: string): void {
+    const h = this.heap;
+    if (((h[q + Q_WARNED] as number) & bit) !== 0) return;
+    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | bit;
+    this.memory.vfOf(q).violation('descriptor', -1, `tx queue ${h[q + Q_INDEX]} ${detail}`);
+  }
+}

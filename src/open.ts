@@ -1,0 +1,87 @@
+// From an address to a running VF: parses the address, picks the backend, starts
+// the driver. The only file that knows all of them.
+
+import type { VfOptions } from './ixgbevf/options.ts';
+import { type IxgbeVf, openVf } from './ixgbevf/vf.ts';
+import { processArena } from './memory/arena.ts';
+import { createMempool, type Mempool, type MempoolOptions } from './memory/mempool.ts';
+import { LocalModel, type LocalModelOptions } from './model/local-model.ts';
+
+import type { VfioDevice } from './vfio/device.ts';
+import { VfioUserDevice } from './vfio/user/client.ts';
+
+/** A device address, taken apart. */
+export type Address =
+  | { readonly kind: 'pci'; readonly pci: string }
+  | { readonly kind: 'vfio-user'; readonly path: string }
+  | { readonly kind: 'model'; readonly port: number; readonly vf: number };
+
+/** How to open a device. */
+export interface OpenOptions extends VfOptions {
+  /** The model that `model:P.V` addresses mean. */
+  readonly model?: LocalModel;
+}
+
+const FORMS = '0000:03:10.0 (a PCI address), vfio-user:/path/to.sock, or model:PORT.VF';
+
+/**
+ * Takes an address apart; the short PCI form 03:10.0 gets domain 0000.
+ * @throws RangeError for anything else
+ */
+export function parseAddress(address: string): Address {
+  const pci = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i.exec(address);
+  if (pci !== null) {
+    return { kind: 'pci', pci: `${pci[1] ?? '0000'}:${pci[2]}`.toLowerCase() };
+  }
+  const user = /^vfio-user:(.+)$/.exec(address);
+  if (user !== null) return { kind: 'vfio-user', path: user[1] as string };
+  const model = /^model:(\d{1,3})\.(\d{1,2})$/.exec(address);
+  if (model !== null) return { kind: 'model', port: Number(model[1]), vf: Number(model[2]) };
+  throw new RangeError(`device address: expected ${FORMS}, got '${address}'`);
+}
+
+function openDevice(address: string, model: LocalModel | undefined): VfioDevice {
+  const parsed = parseAddress(address);
+  switch (parsed.kind) {
+    case 'vfio-user':
+      return VfioUserDevice.connect(address, processArena());
+    case 'model':
+      if (model === undefined) {
+        throw new RangeError(
+          `${address}: expected the model that this address is a VF of in options.model, got none; make one with createModel()`,
+        );
+      }
+      return model.device(parsed.port, parsed.vf);
+    case 'pci':
+      throw new RangeError(
+        `${address}: expected a vfio-user or model address, got a PCI address; this version has no kernel VFIO backend yet`,
+      );
+  }
+}
+
+/**
+ * Opens a VF and starts its queues.
+ * @param address "0000:03:10.0", "vfio-user:/path/to.sock" or "model:0.0"
+ * @throws RangeError, TypeError for a wrong address or option; VfioError, DeviceError, MailboxError where the
+ *   device cannot be had or does not come up; nothing stays open then
+ */
+export async function open(address: string, options: OpenOptions = {}): Promise<IxgbeVf> {
+  const { model, ...vfOptions } = options;
+  return openVf(openDevice(address, model), processArena(), vfOptions);
+}
+
+/**
+ * Makes a software 82599 in this thread. It moves only by its step().
+ * @throws RangeError for options out of range
+ */
+export function createModel(options: LocalModelOptions): LocalModel {
+  return new LocalModel(processArena(), options);
+}
+
+/**
+ * Makes a mempool that several devices may share, as the two ends of a forwarder do.
+ * @throws RangeError for options out of range; VfioError when there is no memory
+ */
+export function mempool(options: MempoolOptions): Mempool {
+  return createMempool(processArena(), options);
+}

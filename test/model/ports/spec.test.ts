@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest';
+import { parsePortSpec } from '../../../src/model/ports/spec.ts';
+
+describe('a port spec is refused', () => {
+  test.each([
+    ['', /expected one of none, gen.*got ""/],
+    ['none:1', /expected one of none/],
+    ['generator', /expected one of none, gen\[.*tap:NAME, cable:N, got "generator"/],
+    ['gen:size=63', /size= an integer from 64 to 9728, got "63"/],
+    ['gen:size=9729', /size= an integer from 64 to 9728, got "9729"/],
+    ['gen:size=64.5', /size= an integer/],
+    ['gen:size=1k', /size= an integer/],
+    ['gen:speed=9', /one of size=, rate=.*got "speed=9"/],
+    ['gen:size', /got "size"/],
+    ['gen:size=64,size=128', /size= once/],
+    ['gen:size=64,imix', /size= once/],
+    ['gen:rate=0', /rate= frames a second above 0/],
+    ['gen:rate=-5', /rate=/],
+    ['gen:rate=fast', /rate=.*got "fast"/],
+    ['gen:rate=2G', /up to 1G/],
+    ['gen:flows=0', /flows= an integer from 1 to 16384/],
+    ['gen:flows=16385', /flows= an integer from 1 to 16384/],
+    ['gen:count=0', /count= an integer from 1/],
+    ['gen:vf=64', /vf= an integer from 0 to 63/],
+    ['gen:dst=02:09', /dst= a MAC.*got "02:09"/],
+    ['pcap:', /a file to play/],
+    ['pcap:a.pcap,', /a file to write/],
+    ['pcap:a.pcap,a.pcap', /another file to write/],
+    ['pcap:a.pcap,dst=mac', /dst=vf or dst=keep/],
+    ['pcap:a.pcap,dst=vf,b.pcap', /got "b.pcap"/],
+    ['pcap:a.pcap,b=c.pcap', /one of dst=/],
+    ['tap:', /interface name/],
+    ['tap:sixteen-bytes-xx', /interface name of 1 to 15 bytes/],
+    ['tap:a/b', /interface name/],
+    ['cable:', /cable= an integer/],
+    ['cable:x', /cable= an integer/],
+  ])('%j', (spec, message) => {
+    expect(() => parsePortSpec(spec)).toThrow(RangeError);
+    expect(() => parsePortSpec(spec)).toThrow(message);
+  });
+});
+
+test('gen alone is closed loop, 60 bytes without CRC, one flow to VF 0, without end', () => {
+  expect(parsePortSpec('gen')).toEqual({
+    kind: 'gen',
+    lengths: [60],
+    rate: null,
+    flows: 1,
+    count: null,
+    vf: 0,
+    dst: null,
+  });
+});
+
+test('gen takes every key, a scaled rate and a MAC with colons', () => {
+  expect(
+    parsePortSpec('gen:size=1518,rate=1.5M,flows=16384,count=7,vf=3,dst=02:0A:ff:00:01:02'),
+  ).toEqual({
+    kind: 'gen',
+    lengths: [1514],
+    rate: 1_500_000,
+    flows: 16_384,
+    count: 7,
+    vf: 3,
+    dst: Uint8Array.of(2, 10, 255, 0, 1, 2),
+  });
+});
+
+test('imix is 7 frames of 64, 4 of 594 and 1 of 1518 bytes with CRC, in both spellings', () => {
+  const spec = parsePortSpec('gen:imix');
+  if (spec.kind !== 'gen') throw new Error('not a generator');
+  const count = (length: number) => spec.lengths.filter((one) => one === length).length;
+  expect([count(60), count(590), count(1514), spec.lengths.length]).toEqual([7, 4, 1, 12]);
+  expect(parsePortSpec('gen:size=imix')).toEqual(spec);
+});
+
+test('pcap takes a file, a second file and options; a path may hold "=" behind a slash', () => {
+  expect(parsePortSpec('pcap:in.pcap')).toEqual({
+    kind: 'pcap',
+    input: 'in.pcap',
+    output: null,
+    dst: null,
+    vf: 0,
+    rate: null,
+    loop: 1,
+  });
+  expect(parsePortSpec('pcap:c:/in.pcap,./a=b.pcap,dst=keep,vf=1,rate=10,loop=0')).toEqual({
+    kind: 'pcap',
+    input: 'c:/in.pcap',
+    output: './a=b.pcap',
+    dst: 'keep',
+    vf: 1,
+    rate: 10,
+    loop: 0,
+  });
+});
+
+test('none, tap and cable', () => {
+  expect(parsePortSpec('none')).toEqual({ kind: 'none' });
+  expect(parsePortSpec('tap:ixy0')).toEqual({ kind: 'tap', name: 'ixy0' });
+  expect(parsePortSpec('cable:12')).toEqual({ kind: 'cable', cable: 12 });
+});
