@@ -88,12 +88,8 @@ export class RxQueue extends Queue {
   constructor(handle: QueueHandle, copy: CodeCopy<typeof rxRing>, doorbell: Doorbell) {
     super(handle, copy);
     const { mempool } = this;
-    const loop = copy.module.makeRxBatch(
-      this.views,
-      handle.state,
-      mempool.headroomBytes,
-      doorbell,
-      (next) => this.idle(next),
+    const loop = copy.module.makeRxBatch(this.views, handle.state, doorbell, (next) =>
+      this.idle(next),
     );
     this.batch = mempool.debug
       ? (bufs, from, n) => {

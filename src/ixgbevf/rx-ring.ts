@@ -4,11 +4,12 @@
 // module's code of its own (support/code-copy.ts).
 
 import { RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
+import { type ArenaViews, IOVA_TABLE, LENGTH_TABLE } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
 import { checkBatch, QUEUE } from './queue-memory.ts';
 
+// Imported bindings are cells that V8 loads and checks at every use; constants of this module fold
+// into the code (10 to 30 % of this loop, node 20).
 const DD = RX_STATUS.mask.DD;
 const EOP = RX_STATUS.mask.EOP;
 /** One compare tells a whole, undamaged frame in one buffer from everything else. */
@@ -17,6 +18,7 @@ const WHOLE = DD | EOP;
 /** ORed into what is looked at while the rest of a dropped frame passes by: WHOLE can never match. */
 const SKIPPING = 1 << 3;
 const LENGTHS = LENGTH_TABLE >>> 1;
+const IOVAS = IOVA_TABLE >>> 3;
 
 /** Called with the new tail once a batch, where the tail register is not mapped. */
 export type Doorbell = (tail: number) => void;
@@ -31,26 +33,34 @@ export type Batch = (bufs: Int32Array, from: number, n: number) => number;
 export function makeRxBatch(
   views: ArenaViews,
   state: number,
-  headroom: number,
   doorbell: Doorbell,
   idle: (next: number) => number,
 ): Batch {
   const heap = views.i32;
   const u16 = views.u16;
   const f64 = views.f64;
+  const u64 = views.u64;
   const descriptors = heap[state + QUEUE.DESCRIPTORS];
   const slots = heap[state + QUEUE.SLOTS];
   const mask = heap[state + QUEUE.SIZE] - 1;
   const mempool = heap[state + QUEUE.MEMPOOL];
   const stack = heap[mempool + POOL.STACK];
-  const counters = state >> 1;
+  const next = state + QUEUE.NEXT;
+  const clean = state + QUEUE.CLEAN;
+  const tailWord = state + QUEUE.TAIL;
+  const available = mempool + POOL.AVAILABLE;
+  const exhausted = mempool + POOL.EXHAUSTED;
+  const packets = (state >> 1) + QUEUE.PACKETS;
+  const octets = (state >> 1) + QUEUE.BYTES;
+  const dropped = (state >> 1) + QUEUE.DROPPED;
+  const check = checkBatch;
 
   return function rxBatch(bufs, from, n) {
-    checkBatch(bufs, from, n);
-    let i = heap[state + QUEUE.NEXT];
+    check(bufs, from, n);
+    let i = heap[next];
     if (i < 0) return idle(i);
-    let top = heap[mempool + POOL.AVAILABLE];
-    let skipping = heap[state + QUEUE.CLEAN];
+    let top = heap[available];
+    let skipping = heap[clean];
     let k = 0;
     let bytes = 0;
     let seen = 0;
@@ -62,7 +72,7 @@ export function makeRxBatch(
       if (((status & LOOK) | skipping) === WHOLE) {
         // DD was read before the length, and x86 keeps loads in order.
         if (top === 0) {
-          heap[mempool + POOL.EXHAUSTED]++;
+          heap[exhausted]++;
           break;
         }
         const length = heap[d + 3] & 0xffff;
@@ -77,27 +87,26 @@ export function makeRxBatch(
         if ((status & DD) === 0) break;
         // Damaged, or part of a frame larger than a buffer: the slot keeps its buffer.
         skipping = (status & EOP) === 0 ? SKIPPING : 0;
-        if (skipping === 0) f64[counters + QUEUE.DROPPED]++;
+        if (skipping === 0) f64[dropped]++;
       }
       // The write-back destroyed both addresses; a stale second quadword would look like DD.
-      heap[d] = (buf << BUF_SHIFT) + headroom;
-      heap[d + 1] = IOVA_HIGH;
-      heap[d + 2] = 0;
-      heap[d + 3] = 0;
+      const wide = d >>> 1;
+      u64[wide] = u64[IOVAS + buf];
+      u64[wide + 1] = 0n;
       i = (i + 1) & mask;
       seen = (seen + 1) | 0;
       // A ring full of dropped frames must not hold the caller for ever.
       if (seen > mask) break;
     }
     if (seen !== 0) {
-      heap[state + QUEUE.NEXT] = i;
-      heap[state + QUEUE.CLEAN] = skipping;
-      heap[mempool + POOL.AVAILABLE] = top;
-      f64[counters + QUEUE.PACKETS] = f64[counters + QUEUE.PACKETS] + k;
-      f64[counters + QUEUE.BYTES] = f64[counters + QUEUE.BYTES] + bytes;
+      heap[next] = i;
+      heap[clean] = skipping;
+      heap[available] = top;
+      f64[packets] = f64[packets] + k;
+      f64[octets] = f64[octets] + bytes;
       // One behind on purpose: RDT == RDH would leave the device no descriptor at all.
       const tail = (i - 1) & mask;
-      const word = heap[state + QUEUE.TAIL];
+      const word = heap[tailWord];
       if (word !== 0) heap[word] = tail;
       else doorbell(tail);
     }

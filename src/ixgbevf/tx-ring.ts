@@ -13,12 +13,12 @@ import {
   TX_COMMAND,
   TX_STATUS,
 } from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
+import { type ArenaViews, IOVA_TABLE, LENGTH_TABLE } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
 import { checkBatch, QUEUE, TX_BLOCK } from './queue-memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 
+// Constants of this module, not imported bindings, in the loop: see rx-ring.ts.
 const COMMAND =
   TX_COMMAND.mask.DEXT |
   (DTYP_DATA << TX_COMMAND.shift.DTYP) |
@@ -29,7 +29,10 @@ const DD = TX_STATUS.mask.DD;
 const CC = TX_STATUS.mask.CC;
 const PAYLEN = TX_STATUS.shift.PAYLEN;
 const LENGTHS = LENGTH_TABLE >>> 1;
+const BLOCK = TX_BLOCK;
 const BLOCK_MASK = TX_BLOCK - 1;
+const IOVAS = IOVA_TABLE >>> 3;
+const SHORTEST = MIN_TX_LENGTH;
 
 /** The two loops of a tx queue. */
 export interface TxLoops {
@@ -55,13 +58,21 @@ export function makeTxBatch(
   const heap = views.i32;
   const u16 = views.u16;
   const f64 = views.f64;
+  const u64 = views.u64;
   const descriptors = heap[state + QUEUE.DESCRIPTORS];
   const slots = heap[state + QUEUE.SLOTS];
   const size = heap[state + QUEUE.SIZE];
   const mask = size - 1;
   const mempool = heap[state + QUEUE.MEMPOOL];
   const stack = heap[mempool + POOL.STACK];
-  const counters = state >> 1;
+  const nextWord = state + QUEUE.NEXT;
+  const cleanWord = state + QUEUE.CLEAN;
+  const tailWord = state + QUEUE.TAIL;
+  const available = mempool + POOL.AVAILABLE;
+  const packets = (state >> 1) + QUEUE.PACKETS;
+  const octets = (state >> 1) + QUEUE.BYTES;
+  const dropped = (state >> 1) + QUEUE.DROPPED;
+  const check = checkBatch;
   // Two slots stay empty: one so that TDT == TDH means empty, one for the context
   // descriptor, which the device may not have taken in when the ring first fills.
   const usable = size - 2;
@@ -69,27 +80,27 @@ export function makeTxBatch(
 
   /** @returns the slots in use after cleaning */
   function clean(): number {
-    const next = heap[state + QUEUE.NEXT];
+    const next = heap[nextWord];
     if (next < 0) return idle(next);
-    let first = heap[state + QUEUE.CLEAN];
+    let first = heap[cleanWord];
     let used = (next - first) & mask;
-    if (used < TX_BLOCK) return used;
+    if (used < BLOCK) return used;
     let last = (first + BLOCK_MASK) & mask;
     if ((heap[descriptors + (last << 2) + 3] & DD) === 0) return used;
-    let top = heap[mempool + POOL.AVAILABLE];
+    let top = heap[available];
     do {
       // A block never wraps inside, but for its last slot: it starts at 1 mod 32.
       const from = (slots + first) | 0;
       const to = (stack + top) | 0;
       for (let j = 0; j < BLOCK_MASK; j = (j + 1) | 0) heap[to + j] = heap[from + j];
       heap[to + BLOCK_MASK] = heap[slots + last];
-      top = (top + TX_BLOCK) | 0;
-      used = (used - TX_BLOCK) | 0;
-      first = (first + TX_BLOCK) & mask;
-      last = (last + TX_BLOCK) & mask;
-    } while (used >= TX_BLOCK && (heap[descriptors + (last << 2) + 3] & DD) !== 0);
-    heap[mempool + POOL.AVAILABLE] = top;
-    heap[state + QUEUE.CLEAN] = first;
+      top = (top + BLOCK) | 0;
+      used = (used - BLOCK) | 0;
+      first = (first + BLOCK) & mask;
+      last = (last + BLOCK) & mask;
+    } while (used >= BLOCK && (heap[descriptors + (last << 2) + 3] & DD) !== 0);
+    heap[available] = top;
+    heap[cleanWord] = first;
     return used;
   }
 
@@ -99,17 +110,17 @@ export function makeTxBatch(
       pad(buf, length);
       return MIN_FRAME;
     }
-    const top = heap[mempool + POOL.AVAILABLE];
+    const top = heap[available];
     heap[stack + top] = buf;
-    heap[mempool + POOL.AVAILABLE] = top + 1;
-    f64[counters + QUEUE.DROPPED]++;
+    heap[available] = top + 1;
+    f64[dropped]++;
     return 0;
   }
 
   function txBatch(bufs: Int32Array, from: number, n: number): number {
-    checkBatch(bufs, from, n);
+    check(bufs, from, n);
     const used = clean() | 0;
-    let i = heap[state + QUEUE.NEXT];
+    let i = heap[nextWord];
     if (i < 0) return 0;
     const room = (usable - used) | 0;
     const count = Math.min(n, room) | 0;
@@ -118,13 +129,12 @@ export function makeTxBatch(
     for (let k = 0; k < count; k = (k + 1) | 0) {
       const buf = bufs[from + k];
       let length = u16[LENGTHS + buf];
-      if ((length - MIN_TX_LENGTH) >>> 0 > span) {
+      if ((length - SHORTEST) >>> 0 > span) {
         length = unusual(buf, length) | 0;
         if (length === 0) continue;
       }
       const d = (descriptors + (i << 2)) | 0;
-      heap[d] = (buf << BUF_SHIFT) + headroom;
-      heap[d + 1] = IOVA_HIGH;
+      u64[d >>> 1] = u64[IOVAS + buf];
       heap[d + 2] = COMMAND | length | ((i & BLOCK_MASK) === 0 ? RS : 0) | 0;
       heap[d + 3] = CC | (length << PAYLEN) | 0;
       heap[slots + i] = buf;
@@ -133,10 +143,10 @@ export function makeTxBatch(
       posted = (posted + 1) | 0;
     }
     if (posted !== 0) {
-      heap[state + QUEUE.NEXT] = i;
-      f64[counters + QUEUE.PACKETS] = f64[counters + QUEUE.PACKETS] + posted;
-      f64[counters + QUEUE.BYTES] = f64[counters + QUEUE.BYTES] + bytes;
-      const word = heap[state + QUEUE.TAIL];
+      heap[nextWord] = i;
+      f64[packets] = f64[packets] + posted;
+      f64[octets] = f64[octets] + bytes;
+      const word = heap[tailWord];
       if (word !== 0) heap[word] = i;
       else doorbell(i);
     }

@@ -38,7 +38,10 @@ export const TX_OFFLOAD_TABLE = NEXT_TABLE + BUF_LIMIT * 4;
 /** u8: who owns the buffer; written in debug mode only. */
 export const OWNER_TABLE = TX_OFFLOAD_TABLE + BUF_LIMIT * 4;
 
-export const SPACE_OFFSET = OWNER_TABLE + BUF_LIMIT;
+/** u64: IOVA of the buffer's data, headroom skipped; written when its mempool is made. */
+export const IOVA_TABLE = OWNER_TABLE + BUF_LIMIT;
+
+export const SPACE_OFFSET = IOVA_TABLE + BUF_LIMIT * 8;
 
 /** The arena as typed arrays. A view keeps its length when the arena grows; take fresh ones then. */
 export interface ArenaViews {
@@ -47,6 +50,8 @@ export interface ArenaViews {
   readonly u16: Uint16Array;
   readonly u8: Uint8Array;
   readonly f64: Float64Array;
+  /** Only ever copied from and to: a BigInt that takes part in arithmetic would be allocated. */
+  readonly u64: BigUint64Array;
 }
 
 /** Builds views over the memory's present length. */
@@ -58,6 +63,7 @@ export function viewsOf(memory: SharedMemory): ArenaViews {
     u16: new Uint16Array(buffer),
     u8: new Uint8Array(buffer),
     f64: new Float64Array(buffer),
+    u64: new BigUint64Array(buffer),
   };
 }
 

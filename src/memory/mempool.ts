@@ -4,7 +4,16 @@
 // It does not grow; when it is empty it gives fewer, and counts.
 
 import type { Arena } from './arena.ts';
-import { type ArenaViews, BUF_LIMIT, BUF_SHIFT, BUF_UNIT, OWNER_TABLE, viewsOf } from './layout.ts';
+import { IOVA_HIGH } from './iova.ts';
+import {
+  type ArenaViews,
+  BUF_LIMIT,
+  BUF_SHIFT,
+  BUF_UNIT,
+  IOVA_TABLE,
+  OWNER_TABLE,
+  viewsOf,
+} from './layout.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 /** Words of a mempool's state block, from its state word on. */
@@ -216,7 +225,13 @@ export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
   heap[state + POOL.DEBUG] = debug ? 1 : 0;
   // Highest index at the bottom: the first takers get ascending memory.
   const stack = state + POOL.WORDS;
-  for (let i = 0; i < count; i++) heap[stack + i] = first + (count - 1 - i) * step;
+  const iovas = IOVA_TABLE >>> 2;
+  for (let i = 0; i < count; i++) {
+    const buf = first + (count - 1 - i) * step;
+    heap[stack + i] = buf;
+    heap[iovas + buf * 2] = buf * BUF_UNIT + headroomBytes;
+    heap[iovas + buf * 2 + 1] = IOVA_HIGH;
+  }
   return new Mempool({ memory: arena.memory, state }, arena.views);
 }
 

@@ -42,6 +42,7 @@ export function viewsOver(buffer: SharedArrayBuffer): ArenaViews {
     u16: new Uint16Array(buffer),
     u8: new Uint8Array(buffer),
     f64: new Float64Array(buffer),
+    u64: new BigUint64Array(buffer),
   };
 }
 

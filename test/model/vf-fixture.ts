@@ -83,6 +83,7 @@ export function makePort(
     u16: new Uint16Array(buffer),
     u8: new Uint8Array(buffer),
     f64: new Float64Array(buffer),
+    u64: new BigUint64Array(buffer),
   };
   const time = { us: 1000 };
   const clock = {

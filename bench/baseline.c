@@ -1,0 +1,322 @@
+// The same work as bench/forward.ts in C, three shapes: "ixy" keeps a 64-byte header in
+// front of each packet and asks for a report on every descriptor; "side" keeps metadata in
+// side tables and asks once in 32; "fused" receives, touches and transmits in one pass.
+// The device is the same stub: it only sets DD, and its work is not timed.
+// Usage: baseline SHAPE BATCH PACKETS RUNS   prints one line of ns a packet for each run.
+
+#define _GNU_SOURCE
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define RING 512
+#define MASK (RING - 1)
+#define FILL 448
+#define BUFFERS 4096
+#define BUFFER_BYTES 2048
+#define HEADER 64
+#define FRAME 60
+#define BLOCK 32
+#define IOVA_BASE 0x100000000ULL
+#define RX_DONE 3u
+#define TX_DONE 1u
+#define TX_RS (1u << 27)
+#define TX_COMMAND 0x23300000u
+
+typedef struct {
+  volatile uint32_t word[4];
+} descriptor;
+
+typedef struct pool pool;
+
+typedef struct {
+  uint64_t iova;
+  pool *home;
+  uint32_t index;
+  uint32_t size;
+  uint8_t reserved[HEADER - 24];
+  uint8_t data[];
+} packet;
+
+struct pool {
+  uint8_t *base;
+  uint32_t top;
+  uint32_t stack[BUFFERS];
+};
+
+typedef struct {
+  descriptor *ring;
+  volatile uint32_t tail;
+  uint32_t next;
+  uint32_t clean;
+  uint32_t head; // the stub's
+  void *slot[RING];
+  uint32_t buf[RING];
+} queue;
+
+typedef struct {
+  queue rx, tx;
+} nic;
+
+static pool packets;
+static uint16_t length_of[BUFFERS];
+static nic nics[2];
+
+static void *must_map(size_t bytes) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) {
+    perror("baseline: mmap");
+    exit(1);
+  }
+  memset(p, 0, bytes);
+  return p;
+}
+
+static packet *packet_at(uint32_t i) { return (packet *)(packets.base + (size_t)i * BUFFER_BYTES); }
+static uint64_t iova_of(uint32_t i) { return IOVA_BASE + (uint64_t)i * BUFFER_BYTES; }
+
+static void arm_rx(descriptor *d, uint64_t iova) {
+  d->word[0] = (uint32_t)iova;
+  d->word[1] = (uint32_t)(iova >> 32);
+  d->word[2] = 0;
+  d->word[3] = 0;
+}
+
+static void set_up(int headers) {
+  packets.base = must_map((size_t)BUFFERS * BUFFER_BYTES);
+  for (uint32_t i = 0; i < BUFFERS; i++) {
+    packets.stack[i] = BUFFERS - 1 - i;
+    packet *p = packet_at(i);
+    *p = (packet){.iova = iova_of(i), .home = &packets, .index = i};
+  }
+  packets.top = BUFFERS;
+  for (int n = 0; n < 2; n++) {
+    queue *rx = &nics[n].rx, *tx = &nics[n].tx;
+    rx->ring = must_map(RING * sizeof(descriptor));
+    tx->ring = must_map(RING * sizeof(descriptor));
+    for (uint32_t i = 0; i < RING; i++) {
+      uint32_t buf = packets.stack[--packets.top];
+      rx->buf[i] = buf;
+      rx->slot[i] = packet_at(buf);
+      arm_rx(&rx->ring[i], iova_of(buf) + (headers ? HEADER : 0));
+    }
+    rx->tail = RING - 1;
+  }
+}
+
+static void fill(queue *rx) {
+  for (uint32_t n = 0; rx->head != rx->tail && n < FILL; n++) {
+    rx->ring[rx->head].word[3] = FRAME;
+    rx->ring[rx->head].word[2] = RX_DONE;
+    rx->head = (rx->head + 1) & MASK;
+  }
+}
+
+static void drain(queue *tx) {
+  while (tx->head != tx->tail) {
+    if (tx->ring[tx->head].word[2] & TX_RS) tx->ring[tx->head].word[3] |= TX_DONE;
+    tx->head = (tx->head + 1) & MASK;
+  }
+}
+
+// ---- a header in every buffer ----
+
+static __attribute__((noinline)) uint32_t ixy_rx(queue *rx, packet **bufs, uint32_t n) {
+  uint32_t i = rx->next, k = 0, last = i;
+  for (; k < n; k++) {
+    descriptor *d = &rx->ring[i];
+    if (!(d->word[2] & 1)) break;
+    if (!packets.top) break;
+    packet *p = rx->slot[i];
+    p->size = d->word[3] & 0xffff;
+    packet *fresh = packet_at(packets.stack[--packets.top]);
+    arm_rx(d, fresh->iova + HEADER);
+    rx->slot[i] = fresh;
+    bufs[k] = p;
+    last = i;
+    i = (i + 1) & MASK;
+  }
+  if (k) {
+    rx->tail = last;
+    rx->next = i;
+  }
+  return k;
+}
+
+static __attribute__((noinline)) uint32_t ixy_tx(queue *tx, packet **bufs, uint32_t n) {
+  uint32_t clean = tx->clean, next = tx->next;
+  for (;;) {
+    uint32_t used = (next - clean) & MASK;
+    if (used < BLOCK) break;
+    uint32_t end = (clean + BLOCK - 1) & MASK;
+    if (!(tx->ring[end].word[3] & TX_DONE)) break;
+    for (uint32_t i = clean;; i = (i + 1) & MASK) {
+      packet *p = tx->slot[i];
+      p->home->stack[p->home->top++] = p->index;
+      if (i == end) break;
+    }
+    clean = (end + 1) & MASK;
+  }
+  tx->clean = clean;
+  uint32_t k = 0;
+  for (; k < n; k++) {
+    uint32_t after = (next + 1) & MASK;
+    if (after == clean) break;
+    packet *p = bufs[k];
+    descriptor *d = &tx->ring[next];
+    uint64_t iova = p->iova + HEADER;
+    tx->slot[next] = p;
+    d->word[0] = (uint32_t)iova;
+    d->word[1] = (uint32_t)(iova >> 32);
+    d->word[2] = TX_COMMAND | TX_RS | p->size;
+    d->word[3] = p->size << 14;
+    next = after;
+  }
+  tx->next = next;
+  tx->tail = next;
+  return k;
+}
+
+static uint32_t ixy_forward(queue *rx, queue *tx, uint32_t batch) {
+  packet *bufs[256];
+  uint32_t moved = 0, n;
+  while ((n = ixy_rx(rx, bufs, batch)) != 0) {
+    for (uint32_t i = 0; i < n; i++) bufs[i]->data[0]++;
+    if (ixy_tx(tx, bufs, n) != n) abort();
+    moved += n;
+  }
+  return moved;
+}
+
+// ---- metadata in side tables ----
+
+static void clean_blocks(queue *tx) {
+  while (((tx->next - tx->clean) & MASK) >= BLOCK) {
+    uint32_t end = (tx->clean + BLOCK - 1) & MASK;
+    if (!(tx->ring[end].word[3] & TX_DONE)) return;
+    memcpy(&packets.stack[packets.top], &tx->buf[tx->clean], BLOCK * sizeof(uint32_t));
+    packets.top += BLOCK;
+    tx->clean = (end + 1) & MASK;
+  }
+}
+
+static inline void post(queue *tx, uint32_t at, uint32_t buf, uint32_t length) {
+  descriptor *d = &tx->ring[at];
+  uint64_t iova = iova_of(buf);
+  d->word[0] = (uint32_t)iova;
+  d->word[1] = (uint32_t)(iova >> 32);
+  d->word[2] = TX_COMMAND | length | ((at & (BLOCK - 1)) == BLOCK - 1 ? TX_RS : 0);
+  d->word[3] = 0x80 | length << 14;
+  tx->buf[at] = buf;
+}
+
+static __attribute__((noinline)) uint32_t side_rx(queue *rx, uint32_t *bufs, uint32_t n) {
+  uint32_t i = rx->next, k = 0;
+  for (; k < n && packets.top; k++) {
+    descriptor *d = &rx->ring[i];
+    if ((d->word[2] & RX_DONE) != RX_DONE) break;
+    uint32_t buf = rx->buf[i];
+    length_of[buf] = (uint16_t)d->word[3];
+    bufs[k] = buf;
+    rx->buf[i] = packets.stack[--packets.top];
+    arm_rx(d, iova_of(rx->buf[i]));
+    i = (i + 1) & MASK;
+  }
+  if (k) {
+    rx->tail = (i - 1) & MASK;
+    rx->next = i;
+  }
+  return k;
+}
+
+static __attribute__((noinline)) uint32_t side_tx(queue *tx, const uint32_t *bufs, uint32_t n) {
+  clean_blocks(tx);
+  uint32_t room = RING - 1 - ((tx->next - tx->clean) & MASK);
+  if (n > room) n = room;
+  for (uint32_t k = 0; k < n; k++) {
+    post(tx, tx->next, bufs[k], length_of[bufs[k]]);
+    tx->next = (tx->next + 1) & MASK;
+  }
+  tx->tail = tx->next;
+  return n;
+}
+
+static uint32_t side_forward(queue *rx, queue *tx, uint32_t batch) {
+  uint32_t bufs[256], moved = 0, n;
+  while ((n = side_rx(rx, bufs, batch)) != 0) {
+    for (uint32_t i = 0; i < n; i++) packets.base[(size_t)bufs[i] * BUFFER_BYTES]++;
+    if (side_tx(tx, bufs, n) != n) abort();
+    moved += n;
+  }
+  return moved;
+}
+
+// ---- one pass ----
+
+static __attribute__((noinline)) uint32_t fused_batch(queue *rx, queue *tx, uint32_t n) {
+  clean_blocks(tx);
+  uint32_t i = rx->next, at = tx->next, k = 0;
+  uint32_t room = RING - 1 - ((tx->next - tx->clean) & MASK);
+  if (n > room) n = room;
+  for (; k < n && packets.top; k++) {
+    descriptor *d = &rx->ring[i];
+    if ((d->word[2] & RX_DONE) != RX_DONE) break;
+    uint32_t buf = rx->buf[i], length = d->word[3] & 0xffff;
+    rx->buf[i] = packets.stack[--packets.top];
+    arm_rx(d, iova_of(rx->buf[i]));
+    i = (i + 1) & MASK;
+    packets.base[(size_t)buf * BUFFER_BYTES]++;
+    post(tx, at, buf, length);
+    at = (at + 1) & MASK;
+  }
+  if (k) {
+    rx->next = i;
+    tx->next = at;
+    rx->tail = (i - 1) & MASK;
+    tx->tail = at;
+  }
+  return k;
+}
+
+static uint32_t fused_forward(queue *rx, queue *tx, uint32_t batch) {
+  uint32_t moved = 0, n;
+  while ((n = fused_batch(rx, tx, batch)) != 0) moved += n;
+  return moved;
+}
+
+static double now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+int main(int argc, char **argv) {
+  uint32_t (*forward)(queue *, queue *, uint32_t) = NULL;
+  if (argc == 5 && !strcmp(argv[1], "ixy")) forward = ixy_forward;
+  if (argc == 5 && !strcmp(argv[1], "side")) forward = side_forward;
+  if (argc == 5 && !strcmp(argv[1], "fused")) forward = fused_forward;
+  uint32_t batch = argc == 5 ? (uint32_t)atoi(argv[2]) : 0;
+  double wanted = argc == 5 ? atof(argv[3]) : 0;
+  int runs = argc == 5 ? atoi(argv[4]) : 0;
+  if (!forward || batch < 1 || batch > 256 || wanted < 1 || runs < 1) {
+    fprintf(stderr, "usage: baseline ixy|side|fused BATCH PACKETS RUNS\n");
+    return 2;
+  }
+  set_up(forward == ixy_forward);
+  for (int run = -1; run < runs; run++) { // the first one warms up
+    double ns = 0, moved = 0;
+    while (moved < wanted) {
+      for (int i = 0; i < 2; i++) drain(&nics[i].tx);
+      for (int i = 0; i < 2; i++) fill(&nics[i].rx);
+      double start = now_ns();
+      moved += forward(&nics[0].rx, &nics[1].tx, batch);
+      moved += forward(&nics[1].rx, &nics[0].tx, batch);
+      ns += now_ns() - start;
+    }
+    if (run >= 0) printf("%.4f\n", ns / moved);
+  }
+  return 0;
+}

@@ -1,0 +1,64 @@
+// The loop of a serving model, with parts that only count.
+
+import { expect, test } from 'vitest';
+import { runModel } from '../../../src/model/server/index.ts';
+
+/** Runs until `until` says so. @returns the timeouts that the server was given */
+function run(moved: (step: number) => number, until: (timeouts: number[]) => boolean): number[] {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const timeouts: number[] = [];
+  let steps = 0;
+  runModel({
+    nic: { step: () => moved(steps++) },
+    server: {
+      serve(timeoutMs) {
+        timeouts.push(timeoutMs);
+        if (until(timeouts)) Atomics.store(stop, 0, 1);
+        return 0;
+      },
+    },
+    stop,
+    report: () => {},
+  });
+  return timeouts;
+}
+
+test('a stop word that is set already ends it before anything moves', () => {
+  const stop = Int32Array.of(1);
+  const fail = (): number => {
+    throw new Error('moved');
+  };
+  runModel({ nic: { step: fail }, server: { serve: fail }, stop, report: fail });
+});
+
+test('while frames move the sockets are looked at without waiting', () => {
+  const timeouts = run(
+    () => 1,
+    (seen) => seen.length === 1000,
+  );
+  expect(timeouts.every((timeoutMs) => timeoutMs === 0)).toBe(true);
+});
+
+test('when nothing moves it comes to wait, never for more than 50 ms', () => {
+  const timeouts = run(
+    () => 0,
+    (seen) => (seen.at(-1) ?? 0) >= 2,
+  );
+  expect(timeouts[0]).toBe(0);
+  expect(timeouts).toContain(1);
+  expect(Math.max(...timeouts)).toBeLessThanOrEqual(50);
+});
+
+test('a frame that moves ends the waiting', () => {
+  let busy = false;
+  const timeouts = run(
+    () => (busy ? 1 : 0),
+    (seen) => {
+      const stop = busy;
+      busy = (seen.at(-1) ?? 0) > 0;
+      return stop;
+    },
+  );
+  expect(timeouts.at(-2)).toBeGreaterThan(0);
+  expect(timeouts.at(-1)).toBe(0);
+});
