@@ -1,0 +1,247 @@
+// What the server answers to each command of a client that has the VF. A message is decoded and
+// judged whole before anything of it is done; whatever is wrong with it becomes an error reply.
+// VERSION is not here: until it is agreed there is no client (vf-socket.ts).
+
+import {
+  COMMAND,
+  checkDeviceInfoCommand,
+  checkEmpty,
+  commandName,
+  DEVICE_FLAG,
+  decodeDmaMapCommand,
+  decodeDmaUnmapCommand,
+  decodeIrqInfoCommand,
+  decodeRegionInfoCommand,
+  decodeRegionReadCommand,
+  decodeRegionWriteCommand,
+  decodeRegionWriteMultiCommand,
+  decodeSetIrqsCommand,
+  encodeDeviceInfoReply,
+  encodeDmaMapReply,
+  encodeDmaUnmapReply,
+  encodeIrqInfoReply,
+  encodeRegionInfoReply,
+  encodeRegionReadReply,
+  encodeRegionWriteMultiReply,
+  encodeRegionWriteReply,
+  encodeReply,
+  encodeSetIrqsReply,
+  IRQ,
+  IRQ_FLAG,
+  isRefusal,
+  PCI_IRQS,
+  PCI_REGIONS,
+  REGION_FLAG,
+  type Refusal,
+  refuse,
+} from '../../vfio/user/protocol.ts';
+import type { VfFunction } from '../types.ts';
+import { MAX_TRANSFER_BYTES } from './channel.ts';
+import { ClientDma } from './client-dma.ts';
+import type { ClientFile, ClientFiles } from './client-files.ts';
+import { ClientVectors, IRQ_COUNTS } from './client-vectors.ts';
+import { Regions } from './regions.ts';
+
+/** DMA mappings that a client may have at once; also what VERSION says. */
+export const MAX_DMA_MAPS = 65_535;
+
+const EOPNOTSUPP = 95;
+/** Commands of the protocol that this device has nothing for. */
+const UNSUPPORTED: ReadonlySet<number> = new Set([
+  COMMAND.DEVICE_GET_REGION_IO_FDS,
+  COMMAND.DEVICE_FEATURE,
+  COMMAND.MIG_DATA_READ,
+  COMMAND.MIG_DATA_WRITE,
+]);
+
+/** One VF at the service of one client at a time. */
+export class Commands {
+  /** After `answer`: an fd to send beside the reply, -1 for none. It stays the server's. */
+  replyFd = -1;
+  private readonly target: VfFunction;
+  private readonly barFd: number;
+  private readonly regions: Regions;
+  private readonly dma: ClientDma;
+  private readonly vectors: ClientVectors;
+  private readonly data = new Uint8Array(MAX_TRANSFER_BYTES);
+
+  /** @param barFd file of BAR0, whose pages 1 and 2 clients map; -1: every page is trapped */
+  constructor(target: VfFunction, barFd: number, files: ClientFiles) {
+    this.target = target;
+    this.barFd = barFd;
+    this.regions = new Regions(target, barFd < 0);
+    this.dma = new ClientDma(target, files, MAX_DMA_MAPS);
+    this.vectors = new ClientVectors(target);
+  }
+
+  /** True where DMA memory of the client lies in the file. */
+  uses(file: ClientFile): boolean {
+    return this.dma.uses(file);
+  }
+
+  /** The client is gone: reset, maps and vectors forgotten, its fds closed, its memory unmapped. */
+  release(): void {
+    this.target.disconnect();
+    this.vectors.clear();
+    this.dma.clear();
+    this.regions.reset();
+  }
+
+  /**
+   * Carries out one command.
+   * @param fds came with it; those that are kept are taken out, the rest stays the caller's
+   * @param out where the reply goes, MAX_MESSAGE_BYTES of it
+   * @returns bytes of the reply, or why there is an error reply instead
+   */
+  answer(
+    command: number,
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    this.replyFd = -1;
+    switch (command) {
+      case COMMAND.DMA_MAP:
+        return this.dmaMap(id, message, fds, out);
+      case COMMAND.DMA_UNMAP:
+        return this.dmaUnmap(id, message, fds, out);
+      case COMMAND.DEVICE_GET_INFO:
+        return this.deviceInfo(id, message, fds, out);
+      case COMMAND.DEVICE_GET_REGION_INFO:
+        return this.regionInfo(id, message, fds, out);
+      case COMMAND.DEVICE_GET_IRQ_INFO:
+        return this.irqInfo(id, message, fds, out);
+      case COMMAND.DEVICE_SET_IRQS:
+        return this.setIrqs(id, message, fds, out);
+      case COMMAND.REGION_READ:
+        return this.regionRead(id, message, fds, out);
+      case COMMAND.REGION_WRITE:
+        return this.regionWrite(id, message, fds, out);
+      case COMMAND.REGION_WRITE_MULTI:
+        return this.regionWriteMulti(id, message, fds, out);
+      case COMMAND.DEVICE_RESET: {
+        const bad = checkEmpty(message, fds.length);
+        if (bad !== null) return bad;
+        this.target.functionReset();
+        return encodeReply(out, id, command);
+      }
+      default:
+        return UNSUPPORTED.has(command)
+          ? refuse(`${commandName(command)} is not supported`, EOPNOTSUPP)
+          : refuse('expected a command of a client that has agreed on a version');
+    }
+  }
+
+  private dmaMap(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+    const map = decodeDmaMapCommand(message, fds.length);
+    if (isRefusal(map)) return map;
+    const result = this.dma.map(map, fds.pop() ?? -1);
+    if (result === 0) return encodeDmaMapReply(out, id);
+    return refuse(`${range(map)}: cannot be mapped`, -result);
+  }
+
+  private dmaUnmap(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+    const unmap = decodeDmaUnmapCommand(message, fds.length);
+    if (isRefusal(unmap)) return unmap;
+    const result = this.dma.unmap(unmap);
+    if (result === 0) return encodeDmaUnmapReply(out, id, unmap);
+    return refuse(`${range(unmap)}: expected to cut no mapping`, -result);
+  }
+
+  private deviceInfo(
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    const bad = checkDeviceInfoCommand(message, fds.length);
+    if (bad !== null) return bad;
+    const flags = DEVICE_FLAG.RESET | DEVICE_FLAG.PCI;
+    return encodeDeviceInfoReply(out, id, { flags, regions: PCI_REGIONS, irqs: PCI_IRQS });
+  }
+
+  private regionInfo(
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    const query = decodeRegionInfoCommand(message, fds.length);
+    if (isRefusal(query)) return query;
+    const info = this.regions.info(query.index);
+    if (info === null) {
+      return refuse(`region: expected below ${PCI_REGIONS}, got ${query.index}`);
+    }
+    if ((info.flags & REGION_FLAG.MMAP) !== 0) this.replyFd = this.barFd;
+    return encodeRegionInfoReply(out, id, info, query.argsz);
+  }
+
+  private irqInfo(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+    const query = decodeIrqInfoCommand(message, fds.length);
+    if (isRefusal(query)) return query;
+    const { index } = query;
+    const count = IRQ_COUNTS[index];
+    if (count === undefined) {
+      return refuse(`interrupt index: expected below ${PCI_IRQS}, got ${index}`);
+    }
+    const flags = index === IRQ.MSIX ? IRQ_FLAG.EVENTFD : 0;
+    return encodeIrqInfoReply(out, id, { index, flags, count });
+  }
+
+  private setIrqs(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+    const set = decodeSetIrqsCommand(message, fds.length, IRQ_COUNTS);
+    if (isRefusal(set)) return set;
+    const result = this.vectors.set(set, fds);
+    if (result === 0) return encodeSetIrqsReply(out, id);
+    return refuse('expected a trigger (MSI-X is masked in its table), and eventfds', -result);
+  }
+
+  private regionRead(
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    const access = decodeRegionReadCommand(message, fds.length, MAX_TRANSFER_BYTES);
+    if (isRefusal(access)) return access;
+    const fault = this.regions.fault(access);
+    if (fault !== '') return refuse(fault);
+    this.regions.read(access, this.data);
+    return encodeRegionReadReply(out, id, access, this.data);
+  }
+
+  private regionWrite(
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    const write = decodeRegionWriteCommand(message, fds.length, MAX_TRANSFER_BYTES);
+    if (isRefusal(write)) return write;
+    const fault = this.regions.fault(write);
+    if (fault !== '') return refuse(fault);
+    this.regions.write(write);
+    return encodeRegionWriteReply(out, id, write);
+  }
+
+  private regionWriteMulti(
+    id: number,
+    message: DataView,
+    fds: number[],
+    out: DataView,
+  ): number | Refusal {
+    const writes = decodeRegionWriteMultiCommand(message, fds.length);
+    if ('refused' in writes) return writes;
+    for (const write of writes) {
+      const fault = this.regions.fault(write);
+      if (fault !== '') return refuse(fault);
+    }
+    for (const write of writes) this.regions.write(write);
+    return encodeRegionWriteMultiReply(out, id, writes.length);
+  }
+}
+
+function range(where: { readonly iova: number; readonly sizeBytes: number }): string {
+  return `${where.sizeBytes} bytes at IOVA 0x${where.iova.toString(16)}`;
+}

@@ -1,0 +1,156 @@
+// The vfio-user server of a model: a socket DIR/pPvV.sock for each VF, all of them served by one
+// poll. It moves only by `serve`, has no timers, and never waits for a client: whoever is slow,
+// wrong or gone harms nobody else. vfio-user spec (QEMU's docs/interop/vfio-user.rst).
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Arena } from '../../memory/arena.ts';
+import { VfioError } from '../../support/errors.ts';
+import { type Log, silentLog } from '../../support/log.ts';
+import { native } from '../../support/native.ts';
+import type { VfFunction } from '../types.ts';
+import type { BarMemory } from './bar-memory.ts';
+import { ClientFiles } from './client-files.ts';
+import { SocketFile } from './socket-file.ts';
+import { type ServerCounters, VfEndpoint } from './vf-endpoint.ts';
+
+/** Entries that one native().poll takes. */
+const POLL_ENTRIES = 64;
+const POLL_WORDS = 3;
+
+/** A VF and the memory of its BAR0. */
+export interface ServedVf {
+  readonly target: VfFunction;
+  /** Its pages 1 and 2 are shared with the client; null: every page is trapped. */
+  readonly bar: BarMemory | null;
+}
+
+/** How a server is made. */
+export interface ModelServerOptions {
+  readonly arena: Arena;
+  readonly vfs: readonly ServedVf[];
+  /** Directory of the sockets; made, with mode 0700, where it does not exist and its parent does. */
+  readonly directory: string;
+  readonly log?: Log;
+}
+
+/** See the head of this file. Owns sockets, connections, and the clients' memory in the arena. */
+export class ModelServer {
+  /** Socket paths, in the order of the VFs. */
+  readonly paths: readonly string[];
+  readonly counters: ServerCounters = { messages: 0, refused: 0, unsolicited: 0, dropped: 0 };
+  private readonly endpoints: VfEndpoint[] = [];
+  private readonly files: ClientFiles;
+  private readonly log: Log;
+  private readonly polls = new Int32Array(POLL_ENTRIES * POLL_WORDS);
+  private readonly wanted: number[] = [];
+  private readonly ready = new Set<number>();
+  private closed = false;
+
+  /** @throws VfioError where a socket cannot be made; then none is left */
+  constructor(options: ModelServerOptions) {
+    const { arena, vfs, directory, log = silentLog } = options;
+    this.log = log;
+    makeDirectory(directory);
+    this.files = new ClientFiles(arena);
+    try {
+      for (const { target, bar } of vfs) {
+        const path = join(directory, `p${target.port}v${target.vf}.sock`);
+        const socket = new SocketFile(path);
+        const fd = bar?.fd ?? -1;
+        const { files, counters } = this;
+        this.endpoints.push(new VfEndpoint(target, socket, fd, files, counters, log));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.paths = this.endpoints.map((endpoint) => endpoint.socket.path);
+  }
+
+  /** VFs that have a client. */
+  get clients(): number {
+    return this.endpoints.filter((endpoint) => endpoint.taken).length;
+  }
+
+  /** Connections, with and without a VF. */
+  get connections(): number {
+    return this.endpoints.reduce((sum, endpoint) => sum + endpoint.connections, 0);
+  }
+
+  /** Client files mapped now. */
+  get mappedFiles(): number {
+    return this.files.count;
+  }
+
+  /**
+   * Handles everything that has come in.
+   * @param timeoutMs how long to wait where nothing has, 0..50
+   * @returns messages and connections handled
+   * @throws VfioError where poll itself fails
+   */
+  serve(timeoutMs: number): number {
+    const faulted = this.files.faulted();
+    if (faulted.length > 0) {
+      for (const endpoint of this.endpoints) endpoint.dropUsersOf(faulted);
+    }
+    // Both are used again at each turn: an idle look at the sockets leaves no garbage behind.
+    const { wanted, ready } = this;
+    wanted.length = 0;
+    ready.clear();
+    for (const endpoint of this.endpoints) endpoint.appendPolls(wanted);
+    this.poll(timeoutMs);
+    if (ready.size === 0) return 0;
+    let handled = 0;
+    for (const endpoint of this.endpoints) handled += endpoint.serve(ready);
+    return handled;
+  }
+
+  /** Hangs up on everybody, removes the sockets, unmaps the clients' memory. Idempotent. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const endpoint of this.endpoints) {
+      try {
+        endpoint.close();
+      } catch (error) {
+        // A socket file that cannot be removed must not keep the others.
+        this.log.warn(`${endpoint.socket.path}: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+    this.files.close();
+  }
+
+  /** Puts the fds of `wanted` that are ready into `ready`. Where poll takes not all at once only the last turn waits. */
+  private poll(timeoutMs: number): void {
+    const entries = this.wanted.length / POLL_WORDS;
+    for (let from = 0; from < entries; from += POLL_ENTRIES) {
+      const n = Math.min(POLL_ENTRIES, entries - from);
+      const mayWait = from + n === entries && this.ready.size === 0;
+      // Those polled before are not seen while this waits: keep that short.
+      const limit = from === 0 ? timeoutMs : Math.min(timeoutMs, 1);
+      this.pollOnce(from, n, mayWait ? limit : 0);
+    }
+  }
+
+  private pollOnce(from: number, n: number, timeoutMs: number): void {
+    const { polls, wanted, ready } = this;
+    for (let i = 0; i < n * POLL_WORDS; i++) polls[i] = wanted[from * POLL_WORDS + i] as number;
+    const result = native().poll(polls, n, timeoutMs);
+    if (result < 0) throw new VfioError('poll', -result, 'sockets');
+    for (let i = 0; result > 0 && i < n; i++) {
+      if (polls[i * POLL_WORDS + 2] !== 0) ready.add(polls[i * POLL_WORDS] as number);
+    }
+  }
+}
+
+/** Makes one level only: Node.js 20 never returns from a recursive mkdir below /proc. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code, errno = 0, message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    throw new VfioError('make socket directory', Math.abs(errno), path, message);
+  }
+}

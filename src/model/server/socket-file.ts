@@ -1,0 +1,84 @@
+// The socket file of one VF: made with mode 0600; one that a dead model left behind is replaced,
+// one that somebody accepts on is not; removed at the end if it is still ours.
+
+import { lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { VfioError } from '../../support/errors.ts';
+import { native } from '../../support/native.ts';
+
+/** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
+const MAX_PATH_BYTES = 107;
+const BACKLOG = 8;
+const PROBE_MS = 1000;
+const ENOENT = 2;
+const EEXIST = 17;
+const ENAMETOOLONG = 36;
+const EADDRINUSE = 98;
+const ECONNREFUSED = 111;
+
+/** A listening socket. Owns fd and file. */
+export class SocketFile {
+  readonly path: string;
+  readonly fd: number;
+  private readonly inode: number;
+  private closed = false;
+
+  /**
+   * Listens at `path`, whose directory exists.
+   * @throws VfioError: path too long, in use by a live server, taken by something that is no socket, no permission
+   */
+  constructor(path: string) {
+    const bytes = Buffer.byteLength(path);
+    if (bytes > MAX_PATH_BYTES) {
+      const detail = `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`;
+      throw new VfioError('listen', ENAMETOOLONG, path, detail);
+    }
+    this.path = path;
+    this.fd = listen(path);
+    this.inode = statOf(path)?.ino ?? -1;
+  }
+
+  /** @returns a connected socket, or -1 where nobody waits */
+  accept(): number {
+    return Math.max(-1, native().accept(this.fd));
+  }
+
+  /** Stops listening and removes the file. Idempotent. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    native().close(this.fd);
+    if (statOf(this.path)?.ino === this.inode) unlinkSync(this.path);
+  }
+}
+
+function listen(path: string): number {
+  let fd = native().unixListen(path, BACKLOG);
+  if (fd === -EADDRINUSE) {
+    removeStale(path);
+    fd = native().unixListen(path, BACKLOG);
+  }
+  if (fd >= 0) return fd;
+  const advice = fd === -ENOENT ? 'its directory does not exist' : '';
+  throw new VfioError('listen', -fd, path, advice);
+}
+
+function removeStale(path: string): void {
+  if (statOf(path)?.isSocket() === false) {
+    const detail = 'expected a socket or nothing, got another kind of file; remove it yourself';
+    throw new VfioError('listen', EEXIST, path, detail);
+  }
+  const fd = native().unixConnect(path, PROBE_MS);
+  if (fd >= 0) native().close(fd);
+  else if (fd === -ENOENT) return;
+  else if (fd === -ECONNREFUSED) {
+    unlinkSync(path);
+    return;
+  }
+  const detail =
+    'another server accepts connections on it; stop that one, or use another directory';
+  throw new VfioError('listen', EADDRINUSE, path, detail);
+}
+
+function statOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
