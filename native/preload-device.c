@@ -1,0 +1,294 @@
+// The device fd: what the device consists of, its interrupts, reads and writes of its regions,
+// and mmap of its BARs. A BAR is shown as wholly mappable, without the sparse-mmap capability that
+// some programs ignore and others take as a reason to leave pages out: pages that the server
+// shares are mapped straight through, the others trap. Called with ixy_vfio_lock held.
+#include "preload.h"
+
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CONFIG_COMMAND 4
+#define POSITION_MASK ((1ULL << IXY_REGION_SHIFT) - 1)
+
+typedef struct {
+  uint32_t argsz, flags, regions, irqs;
+} info_message;
+
+// The sparse areas of a reply; a malformed chain is a server that cannot be used.
+static int read_areas(ixy_region *region, const char *reply, size_t bytes) {
+  struct vfio_region_info info;
+  struct vfio_region_info_cap_sparse_mmap head;
+  memcpy(&info, reply, sizeof info);
+  uint32_t at = info.flags & VFIO_REGION_INFO_FLAG_CAPS ? info.cap_offset : 0;
+  for (unsigned hops = 0; at != 0; at = head.header.next) {
+    if (++hops > 64 || at < sizeof info || at + sizeof head.header > bytes) return -EPROTO;
+    memcpy(&head.header, reply + at, sizeof head.header);
+    if (head.header.id != VFIO_REGION_INFO_CAP_SPARSE_MMAP) continue;
+    if (at + sizeof head > bytes) return -EPROTO;
+    memcpy(&head, reply + at, sizeof head);
+    if (head.nr_areas > IXY_MAX_AREAS || at + sizeof head + head.nr_areas * 16 > bytes)
+      return -EPROTO;
+    memcpy(region->areas, reply + at + sizeof head, head.nr_areas * 16);
+    region->area_count = head.nr_areas;
+    return 0;
+  }
+  region->area_count = 1;
+  region->areas[0].offset = 0;
+  region->areas[0].size = region->size;
+  return 0;
+}
+
+static int ask_region(ixy_device *device, unsigned index) {
+  ixy_region *region = &device->regions[index];
+  struct vfio_region_info info = {.argsz = 1024, .index = index};
+  char bytes[1024];
+  ixy_message message = {.payload = &info, .bytes = sizeof info};
+  ixy_reply reply = {bytes, sizeof bytes, 0, -1};
+  if (region->fd >= 0) syscall(SYS_close, region->fd);
+  memset(region, 0, sizeof *region);
+  region->fd = -1;
+  int bad = ixy_client_ask(&device->client, IXY_USER_GET_REGION_INFO, &message, &reply);
+  if (bad == -EINVAL) return 0; // a region that the device does not have
+  if (bad != 0) return bad;
+  region->fd = reply.fd;
+  if (reply.bytes < sizeof info) return -EPROTO;
+  memcpy(&info, bytes, sizeof info);
+  region->flags = info.flags & 7;
+  region->size = info.size;
+  region->fd_offset = info.offset;
+  if (region->fd < 0) return 0; // nothing of it can be mapped
+  return read_areas(region, bytes, reply.bytes);
+}
+
+int ixy_device_connect(ixy_device *device) {
+  info_message info = {sizeof info, 0, 0, 0};
+  ixy_message message = {.payload = &info, .bytes = sizeof info};
+  ixy_reply reply = {&info, sizeof info, 0, -1};
+  int bad = ixy_client_connect(&device->client, device->socket);
+  if (bad != 0) return bad;
+  bad = ixy_client_ask(&device->client, IXY_USER_GET_INFO, &message, &reply);
+  if (bad == 0 && (reply.bytes < sizeof info || reply.fd >= 0)) bad = -EPROTO;
+  device->flags = info.flags & (VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI);
+  device->region_count = info.regions < IXY_REGIONS ? info.regions : IXY_REGIONS;
+  device->irq_count = info.irqs;
+  device->position = 0;
+  for (unsigned i = 0; i < device->region_count && bad == 0; i++) bad = ask_region(device, i);
+  // Devices of one container see the same memory, also those that come later.
+  if (bad == 0) bad = ixy_window_replay(&ixy_containers[device->container], device);
+  if (bad != 0) ixy_client_close(&device->client);
+  return bad;
+}
+
+static int64_t device_info(const ixy_device *device, struct vfio_device_info *info) {
+  if (info->argsz < 16) return -EINVAL;
+  info->flags = device->flags;
+  info->num_regions = device->region_count;
+  info->num_irqs = device->irq_count;
+  if (info->argsz >= 20) info->cap_offset = 0;
+  return 0;
+}
+
+static bool can_be_mapped(const ixy_device *device, unsigned index) {
+  const ixy_region *region = &device->regions[index];
+  // BAR0 also where the server shares nothing of it: programs refuse a device without.
+  return index < IXY_BARS && region->size > 0 && (index == 0 || region->fd >= 0);
+}
+
+static int64_t region_info(const ixy_device *device, struct vfio_region_info *info) {
+  if (info->argsz < sizeof *info || info->index >= device->region_count) return -EINVAL;
+  const ixy_region *region = &device->regions[info->index];
+  info->argsz = sizeof *info;
+  info->flags = region->flags & (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
+  if (can_be_mapped(device, info->index)) info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+  info->cap_offset = 0;
+  info->size = region->size;
+  info->offset = (uint64_t)info->index << IXY_REGION_SHIFT;
+  return 0;
+}
+
+static int64_t irq_info(ixy_device *device, struct vfio_irq_info *info) {
+  if (info->argsz < sizeof *info || info->index >= device->irq_count) return -EINVAL;
+  if (info->index >= VFIO_PCI_ERR_IRQ_INDEX) {
+    info->flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE;
+    info->count = 1;
+    return 0;
+  }
+  struct vfio_irq_info ask = {.argsz = sizeof ask, .index = info->index};
+  ixy_message message = {.payload = &ask, .bytes = sizeof ask};
+  ixy_reply reply = {&ask, sizeof ask, 0, -1};
+  int bad = ixy_client_ask(&device->client, IXY_USER_GET_IRQ_INFO, &message, &reply);
+  if (bad != 0) return bad;
+  if (reply.bytes != sizeof ask || reply.fd >= 0) return -EPROTO;
+  info->flags = ask.flags;
+  info->count = ask.count;
+  return 0;
+}
+
+static int send_irqs(ixy_device *device, const struct vfio_irq_set *set, unsigned start,
+                     unsigned count, const void *bools, const int *fds, unsigned fd_count) {
+  struct {
+    struct vfio_irq_set set;
+    uint8_t bools[64];
+  } out;
+  out.set = *set;
+  out.set.start = start;
+  out.set.count = count;
+  out.set.argsz = sizeof out.set;
+  if (bools != NULL) {
+    memcpy(out.bools, bools, count);
+    out.set.argsz += count;
+  }
+  ixy_message message = {&out, out.set.argsz, fds, fd_count};
+  return ixy_client_ask(&device->client, IXY_USER_SET_IRQS, &message, NULL);
+}
+
+static int64_t set_irqs(ixy_device *device, const struct vfio_irq_set *set) {
+  if (set->argsz < sizeof *set || set->index >= device->irq_count) return -EINVAL;
+  // Errors and "give the device back" never come from a model.
+  if (set->index >= VFIO_PCI_ERR_IRQ_INDEX) return 0;
+  uint32_t data = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
+  size_t item = data == VFIO_IRQ_SET_DATA_EVENTFD ? 4 : data == VFIO_IRQ_SET_DATA_BOOL ? 1 : 0;
+  if (set->count > 64 || set->argsz < sizeof *set + set->count * item) return -EINVAL;
+  if (data != VFIO_IRQ_SET_DATA_EVENTFD)
+    return send_irqs(device, set, set->start, set->count, item == 1 ? set->data : NULL, NULL, 0);
+  // Fds travel beside the message, so one message holds eventfds or disconnects, not both; and no
+  // more of them than the server takes.
+  int fds[64];
+  memcpy(fds, set->data, set->count * sizeof fds[0]);
+  for (unsigned i = 0; i < set->count;) {
+    unsigned n = 1;
+    bool connect = fds[i] >= 0;
+    while (i + n < set->count && (fds[i + n] >= 0) == connect &&
+           (!connect || n < device->client.max_fds))
+      n++;
+    int bad = send_irqs(device, set, set->start + i, n, NULL, &fds[i], connect ? n : 0);
+    if (bad != 0) return bad;
+    i += n;
+  }
+  return 0;
+}
+
+// The kernel saves config space over a reset, so that bus mastering survives it; a server does what
+// the function does, which is to forget.
+static int reset(ixy_device *device) {
+  uint64_t command = 0;
+  int unknown = ixy_client_read(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, &command);
+  int bad = ixy_client_ask(&device->client, IXY_USER_RESET, &(ixy_message){.bytes = 0}, NULL);
+  if (bad == 0 && unknown == 0)
+    bad = ixy_client_write(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, command);
+  return bad;
+}
+
+static const char *device_call(unsigned long request) {
+  switch (request) {
+  case VFIO_DEVICE_GET_INFO:
+    return "DEVICE_GET_INFO";
+  case VFIO_DEVICE_GET_REGION_INFO:
+    return "DEVICE_GET_REGION_INFO";
+  case VFIO_DEVICE_GET_IRQ_INFO:
+    return "DEVICE_GET_IRQ_INFO";
+  case VFIO_DEVICE_SET_IRQS:
+    return "DEVICE_SET_IRQS";
+  case VFIO_DEVICE_RESET:
+    return "DEVICE_RESET";
+  default:
+    return "";
+  }
+}
+
+int64_t ixy_device_ioctl(ixy_device *device, unsigned long request, void *arg) {
+  int injected = ixy_injected(device_call(request));
+  if (injected != 0) return -injected;
+  switch (request) {
+  case VFIO_DEVICE_GET_INFO:
+    return device_info(device, arg);
+  case VFIO_DEVICE_GET_REGION_INFO:
+    return region_info(device, arg);
+  case VFIO_DEVICE_GET_IRQ_INFO:
+    return irq_info(device, arg);
+  case VFIO_DEVICE_SET_IRQS:
+    return set_irqs(device, arg);
+  case VFIO_DEVICE_RESET:
+    return reset(device);
+  default:
+    return -ENOTTY;
+  }
+}
+
+// In pieces of 4, 2 and 1 bytes, aligned, as the kernel does it.
+int64_t ixy_device_access(ixy_device *device, void *data, size_t bytes, uint64_t position,
+                          bool write) {
+  unsigned index = position >> IXY_REGION_SHIFT;
+  uint64_t offset = position & POSITION_MASK;
+  if (index >= device->region_count || offset >= device->regions[index].size) return -EINVAL;
+  if (bytes > device->regions[index].size - offset) bytes = device->regions[index].size - offset;
+  for (size_t done = 0; done < bytes;) {
+    unsigned width = 4;
+    uint64_t value = 0, at = offset + done;
+    while (width > bytes - done || at % width != 0) width /= 2;
+    int bad;
+    if (write) {
+      memcpy(&value, (char *)data + done, width);
+      bad = ixy_client_write(&device->client, index, at, width, value);
+    } else {
+      bad = ixy_client_read(&device->client, index, at, width, &value);
+      if (bad == 0) memcpy((char *)data + done, &value, width);
+    }
+    if (bad != 0) return done > 0 ? (int64_t)done : bad;
+    done += width;
+  }
+  return (int64_t)bytes;
+}
+
+static bool is_shared(const ixy_region *region, uint64_t offset) {
+  if (region->fd < 0) return false;
+  for (unsigned i = 0; i < region->area_count; i++)
+    if (offset >= region->areas[i].offset &&
+        offset + IXY_PAGE <= region->areas[i].offset + region->areas[i].size)
+      return true;
+  return false;
+}
+
+void *ixy_bar_map(int index, void *address, size_t bytes, int protection, int flags,
+                  uint64_t position) {
+  ixy_device *device = &ixy_devices[index];
+  sigset_t saved;
+  unsigned bar = position >> IXY_REGION_SHIFT;
+  uint64_t offset = position & POSITION_MASK;
+  const ixy_region *region = &device->regions[bar < IXY_REGIONS ? bar : 0];
+  int injected = ixy_injected("MMAP"), fixed = MAP_FIXED | MAP_FIXED_NOREPLACE;
+  bytes = (bytes + IXY_PAGE - 1) & ~(IXY_PAGE - 1);
+  if (injected == 0 && (!(flags & MAP_SHARED) || bar >= device->region_count ||
+                        !can_be_mapped(device, bar) || offset % IXY_PAGE != 0 ||
+                        offset + bytes > ((region->size + IXY_PAGE - 1) & ~(IXY_PAGE - 1))))
+    injected = EINVAL;
+  if (injected == 0 && !ixy_trap_install()) injected = ENOMEM;
+  if (injected != 0) {
+    errno = injected;
+    return MAP_FAILED;
+  }
+  if (flags & MAP_FIXED) ixy_trap_forget((uint64_t)address, bytes);
+  char *base = (void *)syscall(SYS_mmap, address, bytes, PROT_NONE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | (flags & fixed), -1, 0);
+  if (base == MAP_FAILED) return base;
+  ixy_lock(&ixy_vfio_lock, &saved);
+  bool good = true;
+  for (uint64_t at = 0; at < bytes && good; at += IXY_PAGE) {
+    bool straight = is_shared(region, offset + at);
+    if (straight)
+      good = (void *)syscall(SYS_mmap, base + at, IXY_PAGE, protection, MAP_SHARED | MAP_FIXED,
+                             region->fd, region->fd_offset + offset + at) != MAP_FAILED;
+    if (good) good = ixy_trap_add((uint64_t)(base + at), index, bar, offset + at, !straight);
+    if (good) device->mapped_pages++;
+  }
+  ixy_unlock(&ixy_vfio_lock, &saved);
+  if (good) return base;
+  ixy_trap_forget((uint64_t)base, bytes);
+  syscall(SYS_munmap, base, bytes);
+  errno = ENOMEM;
+  return MAP_FAILED;
+}

@@ -1,0 +1,204 @@
+// BAR pages that trap: the fault is decoded, the socket asked, the register set, the instruction
+// stepped over. Faults elsewhere go to the program's own handler, which is why sigaction and
+// signal are interposed; SIGSEGV is kept out of every mask, since the kernel kills a thread that
+// faults with it blocked.
+#include "preload.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+typedef struct {
+  uint64_t vaddr;
+  uint64_t offset;
+  uint16_t device;
+  uint8_t region;
+  bool trapped;
+} bar_page;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bar_page *pages;
+static size_t page_count, page_capacity;
+static atomic_bool installed;
+static struct sigaction program_action; // what the program wants done on SIGSEGV
+
+bool ixy_trap_add(uint64_t vaddr, int device, unsigned region, uint64_t offset, bool trapped) {
+  sigset_t saved;
+  ixy_lock(&lock, &saved);
+  bool good = ixy_reserve((void **)&pages, &page_capacity, page_count + 1, sizeof *pages);
+  if (good) pages[page_count++] = (bar_page){vaddr, offset, device, region, trapped};
+  ixy_unlock(&lock, &saved);
+  return good;
+}
+
+static bool holds_pages(uint64_t vaddr, uint64_t bytes) {
+  sigset_t saved;
+  bool found = false;
+  if (page_count == 0) return false;
+  ixy_lock(&lock, &saved);
+  for (size_t i = 0; i < page_count && !found; i++)
+    found = pages[i].vaddr >= vaddr && pages[i].vaddr < vaddr + bytes;
+  ixy_unlock(&lock, &saved);
+  return found;
+}
+
+void ixy_trap_forget(uint64_t vaddr, uint64_t bytes) {
+  sigset_t saved, saved_too;
+  // Programs unmap often, and BARs rarely: the big lock only for those.
+  if (!holds_pages(vaddr, bytes)) return;
+  ixy_lock(&ixy_vfio_lock, &saved);
+  ixy_lock(&lock, &saved_too);
+  int left[IXY_MAX_DEVICES] = {0};
+  for (size_t i = page_count; i-- > 0;) {
+    if (pages[i].vaddr < vaddr || pages[i].vaddr >= vaddr + bytes) continue;
+    left[pages[i].device]++;
+    pages[i] = pages[--page_count];
+  }
+  ixy_unlock(&lock, &saved_too);
+  for (unsigned i = 0; i < ixy_device_count; i++) {
+    if (left[i] == 0) continue;
+    ixy_devices[i].mapped_pages -= left[i];
+    ixy_device_settle(&ixy_devices[i]);
+  }
+  ixy_unlock(&ixy_vfio_lock, &saved);
+}
+
+static bool find_page(uint64_t vaddr, bar_page *out) {
+  bool found = false;
+  pthread_mutex_lock(&lock); // all signals are blocked in the handler
+  for (size_t i = 0; i < page_count && !found; i++) {
+    found = pages[i].trapped && vaddr - pages[i].vaddr < IXY_PAGE;
+    if (found) *out = pages[i];
+  }
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+// --- The access
+
+static uint64_t load(void *context, unsigned width) {
+  const bar_page *place = context;
+  uint64_t value;
+  ixy_client_read(&ixy_devices[place->device].client, place->region, place->offset, width, &value);
+  return value; // all ones from a device that is gone, as on the bus
+}
+
+static void store(void *context, unsigned width, uint64_t value) {
+  const bar_page *place = context;
+  ixy_client_write(&ixy_devices[place->device].client, place->region, place->offset, width, value);
+}
+
+static void complain(const uint8_t *code, uint64_t address) {
+  // Up to the end of the code's page: what lies behind may not be readable.
+  unsigned length = IXY_PAGE - (uint64_t)code % IXY_PAGE;
+  char text[64] = "", *end = text;
+  for (unsigned i = 0; i < 15 && i < length; i++) end += sprintf(end, " %02x", code[i]);
+  dprintf(2, "ixy preload: access to 0x%llx: instruction%s not understood\n", (long long)address,
+          text);
+}
+
+// Does what the program asked for when a fault is none of ours.
+static void pass_on(int number, siginfo_t *info, void *context) {
+  struct sigaction action = program_action;
+  if (action.sa_flags & SA_SIGINFO) action.sa_sigaction(number, info, context);
+  else if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+    // Back to where it happened: the kernel then ends the program as it would have.
+    action.sa_handler = SIG_DFL;
+    IXY_REAL(sigaction)(SIGSEGV, &action, NULL);
+    if (info->si_code <= 0) raise(SIGSEGV); // sent by kill, it would not happen again
+  } else action.sa_handler(number);
+}
+
+static void on_fault(int number, siginfo_t *info, void *opaque) {
+  ucontext_t *context = opaque;
+  long long *registers = context->uc_mcontext.gregs;
+  uint64_t address = (uint64_t)info->si_addr;
+  const uint8_t *code = (const uint8_t *)registers[REG_RIP];
+  int error = errno;
+  bar_page page;
+  ixy_instruction instruction;
+  // An instruction fetch faults at its own address.
+  if (info->si_code > 0 && address != (uint64_t)code && find_page(address, &page)) {
+    if (ixy_decode(code, &instruction)) {
+      page.offset += address - page.vaddr;
+      ixy_execute(&instruction, registers, &(ixy_memory){load, store, &page});
+      registers[REG_RIP] += instruction.length;
+      errno = error;
+      return;
+    }
+    complain(code, address);
+  }
+  pass_on(number, info, opaque);
+  errno = error;
+}
+
+bool ixy_trap_install(void) {
+  if (atomic_exchange(&installed, true)) return true;
+  struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigfillset(&ours.sa_mask);
+  return IXY_REAL(sigaction)(SIGSEGV, &ours, &program_action) == 0;
+}
+
+void ixy_trap_after_fork(void) { pthread_mutex_init(&lock, NULL); }
+
+// --- What the program calls
+
+// Around the trapped pages: a JavaScript engine that grows the memory they lie in opens all of it,
+// which a BAR's mapping would survive.
+IXY_EXPORT int mprotect(void *address, size_t bytes, int protection) {
+  uint64_t at = (uint64_t)address, end = at + ((bytes + IXY_PAGE - 1) & ~(IXY_PAGE - 1));
+  if (!holds_pages(at, bytes)) return IXY_REAL(mprotect)(address, bytes, protection);
+  while (at < end) {
+    bar_page page = {.vaddr = end};
+    sigset_t saved;
+    ixy_lock(&lock, &saved);
+    for (size_t i = 0; i < page_count; i++)
+      if (pages[i].trapped && pages[i].vaddr >= at && pages[i].vaddr < page.vaddr) page = pages[i];
+    ixy_unlock(&lock, &saved);
+    int bad = page.vaddr > at ? IXY_REAL(mprotect)((void *)at, page.vaddr - at, protection) : 0;
+    if (bad != 0) return bad;
+    at = page.vaddr + IXY_PAGE;
+  }
+  return 0;
+}
+
+IXY_EXPORT int sigaction(int number, const struct sigaction *action, struct sigaction *old) {
+  if (number == SIGSEGV && atomic_load(&installed)) {
+    struct sigaction before = program_action;
+    if (action != NULL) program_action = *action;
+    if (old != NULL) *old = before;
+    return 0;
+  }
+  if (action == NULL || ixy_device_count == 0) return IXY_REAL(sigaction)(number, action, old);
+  struct sigaction open = *action;
+  sigdelset(&open.sa_mask, SIGSEGV);
+  return IXY_REAL(sigaction)(number, &open, old);
+}
+
+IXY_EXPORT sighandler_t signal(int number, sighandler_t handler) {
+  if (number != SIGSEGV || !atomic_load(&installed)) return IXY_REAL(signal)(number, handler);
+  struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+  sigaction(SIGSEGV, &action, &old);
+  return old.sa_handler;
+}
+
+static const sigset_t *without_fault(int how, const sigset_t *set, sigset_t *copy) {
+  if (set == NULL || how == SIG_UNBLOCK || ixy_device_count == 0) return set;
+  *copy = *set;
+  sigdelset(copy, SIGSEGV);
+  return copy;
+}
+
+IXY_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
+  sigset_t copy;
+  return IXY_REAL(pthread_sigmask)(how, without_fault(how, set, &copy), old);
+}
+
+IXY_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
+  sigset_t copy;
+  return IXY_REAL(sigprocmask)(how, without_fault(how, set, &copy), old);
+}
