@@ -7,6 +7,7 @@ import { processArena } from './memory/arena.ts';
 import { createMempool, type Mempool, type MempoolOptions } from './memory/mempool.ts';
 import { LocalModel, type LocalModelOptions } from './model/local-model.ts';
 
+import { type Log, silentLog } from './support/log.ts';
 import type { VfioDevice } from './vfio/device.ts';
 import { VfioUserDevice } from './vfio/user/client.ts';
 
@@ -40,11 +41,15 @@ export function parseAddress(address: string): Address {
   throw new RangeError(`device address: expected ${FORMS}, got '${address}'`);
 }
 
-function openDevice(address: string, model: LocalModel | undefined): VfioDevice {
+async function openDevice(
+  address: string,
+  model: LocalModel | undefined,
+  log: Log,
+): Promise<VfioDevice> {
   const parsed = parseAddress(address);
   switch (parsed.kind) {
     case 'vfio-user':
-      return VfioUserDevice.connect(address, processArena());
+      return VfioUserDevice.connect(address, processArena(), { log });
     case 'model':
       if (model === undefined) {
         throw new RangeError(
@@ -53,9 +58,10 @@ function openDevice(address: string, model: LocalModel | undefined): VfioDevice 
       }
       return model.device(parsed.port, parsed.vf);
     case 'pci':
-      throw new RangeError(
-        `${address}: expected a vfio-user or model address, got a PCI address; this version has no kernel VFIO backend yet`,
-      );
+      // Loaded on demand: it needs ffi, which the other backends do without.
+      return (await import('./vfio/kernel/open.ts')).openKernelDevice(parsed.pci, processArena(), {
+        log,
+      });
   }
 }
 
@@ -67,7 +73,8 @@ function openDevice(address: string, model: LocalModel | undefined): VfioDevice 
  */
 export async function open(address: string, options: OpenOptions = {}): Promise<IxgbeVf> {
   const { model, ...vfOptions } = options;
-  return openVf(openDevice(address, model), processArena(), vfOptions);
+  const device = await openDevice(address, model, options.log ?? silentLog);
+  return openVf(device, processArena(), vfOptions);
 }
 
 /**

@@ -189,13 +189,13 @@ export class Mailbox {
     const registered = (word & MESSAGE.mask.CTS) !== 0;
     if (isPing(word)) {
       if (registered) this.pinged = true;
-      else this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
+      else if (this.lost === '') this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
     } else if (
       (word & MESSAGE.mask.NACK) !== 0 &&
       !registered &&
       (word & MESSAGE.mask.OPCODE) !== REQUEST.RESET
     ) {
-      this.lost = `PF does not know this VF (message ${hex(word)})`;
+      if (this.lost === '') this.lost = `PF does not know this VF (message ${hex(word)})`;
     }
     return word;
   }

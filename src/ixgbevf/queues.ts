@@ -158,7 +158,7 @@ export class TxQueue extends Queue {
 
   private checkedBatch(bufs: Int32Array, from: number, n: number): number {
     // The ring may take fewer: those it did not take are the caller's again.
-    for (let i = 0; i < n; i++) this.mempool.release(bufs[from + i]);
+    this.mempool.releaseBatch(bufs, from, n);
     const k = this.loops.batch(bufs, from, n);
     this.mempool.markUser(bufs, from + k, n - k);
     return k;

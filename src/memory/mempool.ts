@@ -149,7 +149,7 @@ export class Mempool {
   /** Gives bufs[from .. from + n) back. In debug mode throws as `give` does. */
   giveBatch(bufs: Int32Array, from: number, n: number): void {
     const heap = this.heap;
-    if (this.debug) for (let i = 0; i < n; i++) this.release(bufs[from + i]);
+    if (this.debug) this.releaseBatch(bufs, from, n);
     const top = heap[this.state + POOL.AVAILABLE];
     const bottom = (this.stack + top) | 0;
     for (let i = 0; i < n; i = (i + 1) | 0) heap[bottom + i] = bufs[from + i];
@@ -173,6 +173,17 @@ export class Mempool {
   /** Debug mode: bufs[from .. from + n) came out of a ring and are the caller's now. */
   markUser(bufs: Int32Array, from: number, n: number): void {
     for (let i = 0; i < n; i++) this.owner[bufs[from + i]] = USER;
+  }
+
+  /** Debug mode: as `release` for each of bufs[from .. from + n); where one is refused, all stay the caller's. */
+  releaseBatch(bufs: Int32Array, from: number, n: number): void {
+    let done = 0;
+    try {
+      for (; done < n; done++) this.release(bufs[from + done]);
+    } catch (error) {
+      this.markUser(bufs, from, done);
+      throw error;
+    }
   }
 
   /**

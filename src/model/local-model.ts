@@ -9,7 +9,7 @@ import { DirectDevice } from './direct-device.ts';
 import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf-types.ts';
-import type { Recorder, WirePort } from './types.ts';
+import type { Ingress, Recorder, WirePort } from './types.ts';
 
 /** What the model moves while a driver waits for a register: enough for the PF to answer. */
 const ADVANCE_BUDGET = 64;
@@ -61,6 +61,11 @@ export class LocalModel {
   /** Plugs something else into a port. @throws RangeError */
   plug(port: number, wire: string | WirePort): void {
     this.nic.setWirePort(port, wire);
+  }
+
+  /** Where a wire port of the caller's own offers its frames. @throws RangeError */
+  ingress(port: number): Ingress {
+    return this.nic.ingress(port);
   }
 
   /** What is plugged into a port. @throws RangeError */

@@ -74,6 +74,20 @@ describe('mempool', () => {
     expect(mempool.available).toBe(4);
   });
 
+  it('leaves a whole batch with the caller when one buffer of it is refused', () => {
+    const mempool = createMempool(arena, { count: 4, debug: true });
+    const bufs = new Int32Array(4);
+    mempool.takeBatch(bufs, 0, 4);
+    const last = bufs[3];
+    bufs[3] = bufs[0];
+    expect(() => mempool.giveBatch(bufs, 0, 4)).toThrow(/expected one the caller owns/);
+    expect(mempool.available).toBe(0);
+    bufs[3] = last;
+    mempool.giveBatch(bufs, 0, 4);
+    expect(mempool.available).toBe(4);
+    destroyMempool(arena, mempool);
+  });
+
   it('is not destroyed while buffers are out', () => {
     const mempool = createMempool(arena, { count: 2 });
     const buf = mempool.take();

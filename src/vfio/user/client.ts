@@ -143,7 +143,8 @@ export class VfioUserDevice implements VfioDevice {
   read32(offset: number): number {
     if ((offset & NOT_OFFSET) !== 0) throw badOffset('read32', offset);
     const word = this.pageWords[offset >> 12] as number;
-    if (word !== 0) return this.heap[word + ((offset & 0xfff) >> 2)] as number;
+    // Atomic because V8 deletes a plain load whose value nobody uses, and a flush or a read that clears is one.
+    if (word !== 0) return Atomics.load(this.heap, word + ((offset & 0xfff) >> 2));
     return readRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4);
   }
 

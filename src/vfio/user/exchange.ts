@@ -94,8 +94,13 @@ export function connectSocket(path: string, timeoutMs: number): SocketExchange {
 
 function adviceFor(errno: number, path: string): string {
   switch (errno) {
-    case ENOENT:
     case ECONNREFUSED:
+      // connect(2) says the same of a file of another kind as of a socket that nobody listens on.
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+        return 'expected a socket, got another kind of file';
+      }
+      return `no vfio-user server at ${path}; start \`ixy model\``;
+    case ENOENT:
       return `no vfio-user server at ${path}; start \`ixy model\``;
     case EACCES:
       return 'the socket belongs to the user who started the server; run as that user, or let this one write to it';

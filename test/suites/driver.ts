@@ -1,0 +1,28 @@
+// What the driver must do on any backend, with a model behind it that a test can
+// move and look into. Sections are in test/suites/driver/; what every test ends
+// with is in rig.ts there.
+
+import { describe } from 'vitest';
+import type { MakeHarness } from '../support/driver-harness.ts';
+import { filterTests } from './driver/filters.ts';
+import { frameTests } from './driver/frames.ts';
+import { negotiationTests } from './driver/negotiation.ts';
+import { portResetTests } from './driver/port-resets.ts';
+import { recoveryTests } from './driver/recovery.ts';
+import { refusedMessageTests } from './driver/refused-messages.ts';
+import { ringTests } from './driver/rings.ts';
+import { statisticsTests } from './driver/statistics.ts';
+
+/** Runs the driver's suite on a backend. */
+export function driverSuite(name: string, make: MakeHarness): void {
+  describe(name, () => {
+    describe('negotiation', () => negotiationTests(make));
+    describe('refused messages', () => refusedMessageTests(make));
+    describe('rings', () => ringTests(make));
+    describe('frames', () => frameTests(make));
+    describe('filters', () => filterTests(make));
+    describe('statistics', () => statisticsTests(make));
+    describe('port resets', () => portResetTests(make));
+    describe('recovery', () => recoveryTests(make));
+  });
+}
