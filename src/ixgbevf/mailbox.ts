@@ -189,7 +189,8 @@ export class Mailbox {
     const registered = (word & MESSAGE.mask.CTS) !== 0;
     if (isPing(word)) {
       if (registered) this.pinged = true;
-      else if (this.lost === '') this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
+      else if (this.lost === '')
+        this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
     } else if (
       (word & MESSAGE.mask.NACK) !== 0 &&
       !registered &&

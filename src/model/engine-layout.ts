@@ -114,6 +114,8 @@ export const T_HEAD_LOW = 19;
 export const T_HEAD_HIGH = 20;
 /** Two context descriptors of 4 words. */
 export const T_CONTEXT = 24;
+/** Frames already cut from the segmentation request at the head. */
+export const T_SEGMENT = 32;
 
 /** Heap word of each 4 KiB page the ring lies in, -1 where nothing readable is mapped. */
 export const Q_PAGES = 40;

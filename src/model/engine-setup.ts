@@ -44,6 +44,7 @@ import {
   T_CONTEXTS,
   T_HEAD_HIGH,
   T_HEAD_LOW,
+  T_SEGMENT,
   T_WRITTEN,
   T_WTHRESH,
 } from './engine-layout.ts';
@@ -99,6 +100,7 @@ export function startTx(
   startRing(h, bar, v, q, index, vf, at(VFTDBAL, index), at(VFTDH, index), at(VFTDT, index));
   const control = h[bar + (at(VFTXDCTL, index) >> 2)] as number;
   h[q + T_CONTEXTS] = 0;
+  h[q + T_SEGMENT] = 0;
   h[q + T_WRITTEN] = h[q + Q_HEAD] as number;
   h[q + T_WTHRESH] = (control & VFTXDCTL.mask.WTHRESH) >>> VFTXDCTL.shift.WTHRESH;
   h[q + T_HEAD_LOW] = h[bar + (at(VFTDWBAL, index) >> 2)] as number;

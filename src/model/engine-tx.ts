@@ -48,7 +48,7 @@ export class TxEngine {
   private heap: Int32Array;
   private readonly frames: TxFrames;
 
-  /** @param staging heap byte offset of STAGING_BYTES (tx-frames.ts) */
+  /** @param staging heap byte offset of STAGING_BYTES (tx-staging.ts) */
   constructor(memory: EngineMemory, staging: number) {
     this.memory = memory;
     this.heap = memory.heap;

@@ -12,7 +12,7 @@ import { TxEngine } from './engine-tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf-types.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
-import { STAGING_BYTES } from './tx-frames.ts';
+import { STAGING_BYTES } from './tx-staging.ts';
 import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
 import type { VfDevice } from './vf-device.ts';
 

@@ -30,6 +30,9 @@ import {
 } from './register-table.ts';
 
 const DESCRIPTOR_SIZE = 16;
+/** What the low word of a ring's base and its length hold; Linux's `ethtool -t` writes patterns and compares. */
+const BASE_BITS = ~(RING_ALIGN - 1);
+const LENGTH_BITS = 0xf_ff80;
 
 /** The registers of one direction. */
 interface RingRegisters {
@@ -79,9 +82,14 @@ export class QueueRegisters {
     this.report = report;
   }
 
-  /** Trapped read. */
+  /** Trapped read. Bits that base and length do not have read 0; the word keeps them, for the check at ENABLE. */
   read(offset: number): number {
-    return readable(offset, this.report) === null ? 0 : this.load(offset);
+    const word = readable(offset, this.report);
+    if (word === null) return 0;
+    const ring = offset < 2 * PAGE_SIZE ? RX : TX;
+    if (word.register === ring.base) return (this.load(offset) & BASE_BITS) >>> 0;
+    if (word.register === ring.length) return this.load(offset) & LENGTH_BITS;
+    return this.load(offset);
   }
 
   /** Trapped write. A store to a head that the device owns is reported and dropped. */

@@ -1,14 +1,14 @@
 // The tx frames that need work, one at a time: context descriptors, frames over several
 // descriptors, frames to be tagged, padded or checksummed, unaligned ones; and every check of a
-// descriptor. 82599 DS sec 7.2.3. Such a frame is put together in a staging area of the heap.
+// descriptor. 82599 DS sec 7.2.3. Such a frame is put together by tx-staging.ts. A segmentation
+// request gives one frame a call, and the head moves with the last of them.
 // What silicon's malicious-driver detection would stop on stops the queue here: recorded as a
-// violation, no DD any more until the queue is disabled or reset. Segmentation (TSE) is not modelled.
+// violation, no DD any more until the queue is disabled or reset.
 
 import { MAX_FRAME, MAX_TX_DESCRIPTORS, MIN_FRAME, MIN_TX_LENGTH } from '../hw/descriptors.ts';
 import {
   Q_BASE_HIGH,
   Q_BASE_LOW,
-  Q_COUNT,
   Q_HEAD,
   Q_INDEX,
   Q_STATE,
@@ -17,6 +17,7 @@ import {
   STATE_HUNG,
   T_CONTEXT,
   T_CONTEXTS,
+  T_SEGMENT,
   T_WTHRESH,
   V_PORT_VLAN,
   WARN_CONTEXT,
@@ -24,8 +25,8 @@ import {
   WARN_SHORT,
 } from './engine-layout.ts';
 import type { EngineMemory } from './engine-memory.ts';
-import { tagWord } from './packet-type.ts';
-import { insertChecksums } from './tx-checksums.ts';
+import { planSegments, segmentHeaders } from './tx-segments.ts';
+import { after, contextOf, IXSM, TXSM, TxStaging, VLE } from './tx-staging.ts';
 
 /** `next` took a frame: see `offset` and `length`. */
 export const FRAME = 0;
@@ -38,16 +39,11 @@ export const FULL = 3;
 /** The queue hangs. */
 export const HANG = 4;
 
-export const STAGING_BYTES = 128 * 1024;
-
 const DTYP_SHIFT = 20;
 const EOP = 1 << 24;
 const IFCS = 1 << 25;
 const DEXT = 1 << 29;
-const VLE = 1 << 30;
 const CC = 1 << 7;
-const IXSM = 1 << 8;
-const TXSM = 1 << 9;
 /** Longest frame without CRC. */
 const LONGEST = MAX_FRAME - 4;
 
@@ -58,23 +54,23 @@ export class TxFrames {
   length = 0;
   private readonly memory: EngineMemory;
   private heap: Int32Array;
-  private readonly staging: number;
-  private used = 0;
+  private readonly staging: TxStaging;
 
-  /** @param staging heap byte offset of STAGING_BYTES */
-  constructor(memory: EngineMemory, staging: number) {
+  /** @param area heap byte offset of STAGING_BYTES (tx-staging.ts) */
+  constructor(memory: EngineMemory, area: number) {
     this.memory = memory;
     this.heap = memory.heap;
-    this.staging = staging;
+    this.staging = new TxStaging(memory, area);
   }
 
   refreshViews(): void {
     this.heap = this.memory.heap;
+    this.staging.refreshViews();
   }
 
   /** A new batch: the frames of the last one are gone. */
   begin(): void {
-    this.used = 0;
+    this.staging.begin();
   }
 
   /**
@@ -108,11 +104,11 @@ export class TxFrames {
     const h = this.heap;
     const command = h[d + 2] as number;
     const status = h[d + 3] as number;
-    if (command < 0) return this.hang(q, head, 'TCP segmentation (TSE) is not modelled');
+    const segmented = command < 0;
     const slot = (status >>> 4) & 7;
     if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
     const loaded = (((h[q + T_CONTEXTS] as number) >>> slot) & 1) !== 0;
-    const work = (command & VLE) !== 0 || (status & (IXSM | TXSM)) !== 0;
+    const work = segmented || (command & VLE) !== 0 || (status & (IXSM | TXSM)) !== 0;
     if (work && !loaded)
       return this.hang(q, head, `offload asked for, but context slot ${slot} is empty`);
     if ((status & CC) === 0 || !loaded) {
@@ -127,6 +123,7 @@ export class TxFrames {
 
     const last = this.lastOf(q, head);
     if (last < 0) return last === -1 ? WAIT : HANG;
+    if (segmented) return this.segment(v, q, head, last, command, status);
     const total = this.length;
     const payload = status >>> 14;
     if (total !== payload) {
@@ -198,68 +195,83 @@ export class TxFrames {
     status: number,
     total: number,
   ): number {
-    const h = this.heap;
-    const room = 8 + ((Math.max(total, MIN_FRAME) + 7) & ~3);
-    if (this.used + room > STAGING_BYTES) return FULL;
-    // Two words in front for tags.
-    let at = this.staging + this.used + 8;
-    let length = total;
+    const at = this.staging.reserve(total);
+    if (at < 0) return FULL;
     const end = this.after(q, last);
-    for (let index = head, to = at; index !== end; index = this.after(q, index)) {
-      const d = this.memory.descriptor(q, index);
-      // A driver that changes a posted descriptor must not make the copy longer than was checked.
-      const bytes = Math.min((h[d + 2] as number) & 0xffff, at + total - to);
-      if (bytes > 0 && !this.memory.gather(q, h[d] as number, h[d + 1] as number, to, bytes)) {
-        h[q + Q_STATE] = STATE_HUNG;
-        return HANG;
-      }
-      to += bytes;
+    if (!this.staging.copy(q, head, end, 0, total, at)) return HANG;
+    const wrong = this.staging.checksums(q, at, total, status);
+    if (wrong !== '') return this.hang(q, head, wrong);
+    return this.finish(v, q, at, total, command, status, end);
+  }
+
+  /** The next frame of a segmentation request (TSE): one a call, until the last moves the head. */
+  private segment(
+    v: number,
+    q: number,
+    head: number,
+    last: number,
+    command: number,
+    status: number,
+  ): number {
+    const h = this.heap;
+    const context = contextOf(q, status);
+    const plan = planSegments(
+      h[context] as number,
+      h[context + 2] as number,
+      h[context + 3] as number,
+    );
+    if (typeof plan === 'string') return this.hang(q, head, plan);
+    const { headerBytes, mss } = plan;
+    const payload = status >>> 14;
+    if (payload === 0 || this.length !== headerBytes + payload) {
+      const expected = `${this.length} - ${headerBytes}`;
+      return this.hang(q, head, `PAYLEN expected DTALEN less headers, ${expected}, got ${payload}`);
     }
-    const context = q + T_CONTEXT + ((status >>> 4) & 1) * 4;
-    if ((status & (IXSM | TXSM)) !== 0) {
-      const wrong = insertChecksums(
-        this.memory.bytes,
-        at,
-        length,
-        h[context] as number,
-        h[context + 2] as number,
-        (status & IXSM) !== 0,
-        (status & TXSM) !== 0,
-      );
-      if (wrong !== '') return this.hang(q, head, wrong);
+    if ((status & TXSM) === 0 || (plan.ipv4 && (status & IXSM) === 0)) {
+      return this.hang(q, head, 'TSE expected TXSM, and IXSM for IPv4');
     }
-    if ((command & VLE) !== 0) {
-      at = this.tag(at, (h[context] as number) >>> 16);
-      length += 4;
+    const index = h[q + T_SEGMENT] as number;
+    const from = index * mss;
+    const bytes = Math.min(mss, payload - from);
+    // Only a driver that changes a posted descriptor gets there.
+    if (bytes <= 0) return this.hang(q, head, 'a segmentation request shrank under way');
+    const length = headerBytes + bytes;
+    const tags = ((command & VLE) !== 0 ? 1 : 0) + (h[v + V_PORT_VLAN] !== 0 ? 1 : 0);
+    if (length + tags * 4 > LONGEST) {
+      return this.hang(q, head, `MSS and headers expected up to ${LONGEST} bytes, got ${length}`);
     }
-    if (h[v + V_PORT_VLAN] !== 0) {
-      at = this.tag(at, h[v + V_PORT_VLAN] as number);
-      length += 4;
-    }
-    if (length < MIN_FRAME) {
-      this.memory.bytes.fill(0, at + length, at + MIN_FRAME);
-      length = MIN_FRAME;
-    }
-    this.used += room;
-    this.offset = at | 0;
-    this.length = length;
-    h[q + Q_HEAD] = end;
+    const at = this.staging.reserve(length);
+    if (at < 0) return FULL;
+    const end = this.after(q, last);
+    if (!this.staging.copy(q, head, end, 0, headerBytes, at)) return HANG;
+    if (!this.staging.copy(q, head, end, headerBytes + from, bytes, at + headerBytes)) return HANG;
+    const isLast = from + bytes === payload;
+    segmentHeaders(this.memory.bytes, at, plan, index, bytes, isLast);
+    // IXSM without IPv4 is for nothing to insert.
+    const wrong = this.staging.checksums(q, at, length, plan.ipv4 ? status : status & ~IXSM);
+    if (wrong !== '') return this.hang(q, head, wrong);
+    h[q + T_SEGMENT] = isLast ? 0 : index + 1;
+    return this.finish(v, q, at, length, command, status, isLast ? end : head);
+  }
+
+  private finish(
+    v: number,
+    q: number,
+    at: number,
+    length: number,
+    command: number,
+    status: number,
+    head: number,
+  ): number {
+    this.staging.finish(v, q, at, length, command, status);
+    this.offset = this.staging.offset;
+    this.length = this.staging.length;
+    this.heap[q + Q_HEAD] = head;
     return FRAME;
   }
 
-  /** Puts a tag behind the addresses of a staged frame, which then starts 4 bytes earlier. */
-  private tag(at: number, tci: number): number {
-    const h = this.heap;
-    const w = at >>> 2;
-    h[w - 1] = h[w] as number;
-    h[w] = h[w + 1] as number;
-    h[w + 1] = h[w + 2] as number;
-    h[w + 2] = tagWord(tci);
-    return at - 4;
-  }
-
   private after(q: number, index: number): number {
-    return index + 1 === this.heap[q + Q_COUNT] ? 0 : index + 1;
+    return after(this.heap, q, index);
   }
 
   private ringFault(q: number, index: number): number {

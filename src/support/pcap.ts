@@ -23,8 +23,8 @@ export { PcapError, type PcapFrame, parsePcap } from './pcap-format.ts';
 
 function fileError(operation: string, error: unknown, path: string): VfioError {
   const errno = (error as NodeJS.ErrnoException).errno;
-  const code = (error as NodeJS.ErrnoException).code ?? String(error);
-  return new VfioError(operation, errno === undefined ? 0 : Math.abs(errno), path, code);
+  if (errno === undefined) return new VfioError(operation, 0, path, String(error));
+  return new VfioError(operation, Math.abs(errno), path);
 }
 
 function openFile(path: string, flags: 'r' | 'w'): number {
@@ -118,6 +118,12 @@ export interface PcapWriterOptions {
   readonly nanosecond?: boolean;
   /** Bytes kept of each frame, 1..262,144; the default is all. */
   readonly snaplen?: number;
+  /**
+   * Takes the bytes instead of a file that is made at `path`, which only names it in errors then.
+   * Called with `length` bytes at `from`; returns how many it took, 0 where nobody wants the rest; throws as
+   * fs.writeSync does.
+   */
+  readonly write?: (bytes: Uint8Array, from: number, length: number) => number;
 }
 
 /** Writes a capture, little-endian, through a buffer of 1 MiB. */
@@ -125,7 +131,9 @@ export class PcapWriter {
   readonly path: string;
   /** Frames taken, written out or still buffered. */
   frames = 0;
-  private fd: number;
+  private readonly fd: number;
+  private open = true;
+  private readonly put: (bytes: Uint8Array, from: number, length: number) => number;
   private readonly nanosecond: boolean;
   private readonly snaplen: number;
   private readonly bytes = new Uint8Array(1 << 20);
@@ -145,7 +153,9 @@ export class PcapWriter {
     this.path = path;
     this.snaplen = snaplen;
     this.nanosecond = options.nanosecond ?? false;
-    this.fd = openFile(path, 'w');
+    const fd = options.write === undefined ? openFile(path, 'w') : -1;
+    this.fd = fd;
+    this.put = options.write ?? ((bytes, from, length) => writeSync(fd, bytes, from, length));
     const { view } = this;
     view.setUint32(0, this.nanosecond ? MAGIC_NANOSECONDS : MAGIC_MICROSECONDS, true);
     view.setUint16(4, 2, true);
@@ -193,12 +203,15 @@ export class PcapWriter {
     this.assertOpen();
     let done = 0;
     while (done < this.used) {
+      let taken: number;
       try {
-        done += writeSync(this.fd, this.bytes, done, this.used - done);
+        taken = this.put(this.bytes, done, this.used - done);
       } catch (error) {
         this.failure = fileError('write pcap file', error, this.path);
         throw this.failure;
       }
+      if (taken === 0) break;
+      done += taken;
     }
     this.used = 0;
   }
@@ -208,14 +221,13 @@ export class PcapWriter {
    * @throws VfioError where the rest could not be written and no earlier call has said so
    */
   close(): void {
-    if (this.fd < 0) return;
+    if (!this.open) return;
     try {
       if (this.failure === null) this.flush();
     } finally {
-      const fd = this.fd;
-      this.fd = -1;
+      this.open = false;
       try {
-        closeSync(fd);
+        if (this.fd >= 0) closeSync(this.fd);
       } catch (error) {
         // A network file system may report a full disk only here.
         this.failure ??= fileError('close pcap file', error, this.path);
@@ -226,7 +238,7 @@ export class PcapWriter {
 
   private assertOpen(): void {
     if (this.failure !== null) throw this.failure;
-    if (this.fd < 0) {
+    if (!this.open) {
       throw new TypeError(`pcap file ${this.path}: expected an open writer, got a closed one`);
     }
   }

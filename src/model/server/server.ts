@@ -2,7 +2,7 @@
 // poll. It moves only by `serve`, has no timers, and never waits for a client: whoever is slow,
 // wrong or gone harms nobody else. vfio-user spec (QEMU's docs/interop/vfio-user.rst).
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Arena } from '../../memory/arena.ts';
 import { VfioError } from '../../support/errors.ts';
@@ -18,6 +18,11 @@ import { type ServerCounters, VfEndpoint } from './vf-endpoint.ts';
 const POLL_ENTRIES = 64;
 const POLL_WORDS = 3;
 
+const DIRECTORY_ADVICE: Readonly<Record<string, string>> = {
+  ENOENT: 'expected an existing parent directory; make it first',
+  EACCES: 'this user may not write to its parent directory; use another one',
+};
+
 /** A VF and the memory of its BAR0. */
 export interface ServedVf {
   readonly target: VfFunction;
@@ -29,7 +34,7 @@ export interface ServedVf {
 export interface ModelServerOptions {
   readonly arena: Arena;
   readonly vfs: readonly ServedVf[];
-  /** Directory of the sockets; made, with mode 0700, where it does not exist and its parent does. */
+  /** Directory of the sockets; made, with mode 0700, where it does not exist and its parent does, and then removed at the end. */
   readonly directory: string;
   readonly log?: Log;
 }
@@ -45,13 +50,15 @@ export class ModelServer {
   private readonly polls = new Int32Array(POLL_ENTRIES * POLL_WORDS);
   private readonly wanted: number[] = [];
   private readonly ready = new Set<number>();
+  /** The directory, where this object made it. */
+  private readonly madeDirectory: string | undefined;
   private closed = false;
 
   /** @throws VfioError where a socket cannot be made; then none is left */
   constructor(options: ModelServerOptions) {
     const { arena, vfs, directory, log = silentLog } = options;
     this.log = log;
-    makeDirectory(directory);
+    this.madeDirectory = makeDirectory(directory) ? directory : undefined;
     this.files = new ClientFiles(arena);
     try {
       for (const { target, bar } of vfs) {
@@ -119,6 +126,7 @@ export class ModelServer {
       }
     }
     this.files.close();
+    if (this.madeDirectory !== undefined) removeEmpty(this.madeDirectory);
   }
 
   /** Puts the fds of `wanted` that are ready into `ready`. Where poll takes not all at once only the last turn waits. */
@@ -144,13 +152,29 @@ export class ModelServer {
   }
 }
 
-/** Makes one level only: Node.js 20 never returns from a recursive mkdir below /proc. */
-function makeDirectory(path: string): void {
+/**
+ * Makes one level only: Node.js 20 never returns from a recursive mkdir below /proc.
+ * @returns false where it was there
+ */
+function makeDirectory(path: string): boolean {
   try {
     mkdirSync(path, { mode: 0o700 });
+    return true;
   } catch (error) {
-    const { code, errno = 0, message } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    throw new VfioError('make socket directory', Math.abs(errno), path, message);
+    const { code, errno = 0 } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    throw new VfioError(
+      'make socket directory',
+      Math.abs(errno),
+      path,
+      DIRECTORY_ADVICE[code ?? ''],
+    );
   }
+}
+
+/** Somebody else may have put something there, or removed it: then it is left alone. */
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {}
 }

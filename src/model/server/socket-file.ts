@@ -10,7 +10,9 @@ const MAX_PATH_BYTES = 107;
 const BACKLOG = 8;
 const PROBE_MS = 1000;
 const ENOENT = 2;
+const EACCES = 13;
 const EEXIST = 17;
+const ENOTDIR = 20;
 const ENAMETOOLONG = 36;
 const EADDRINUSE = 98;
 const ECONNREFUSED = 111;
@@ -58,8 +60,20 @@ function listen(path: string): number {
     fd = native().unixListen(path, BACKLOG);
   }
   if (fd >= 0) return fd;
-  const advice = fd === -ENOENT ? 'its directory does not exist' : '';
-  throw new VfioError('listen', -fd, path, advice);
+  throw new VfioError('listen', -fd, path, adviceFor(-fd));
+}
+
+function adviceFor(errno: number): string {
+  switch (errno) {
+    case ENOENT:
+      return 'its directory does not exist';
+    case ENOTDIR:
+      return 'expected a directory to put sockets into, got a file';
+    case EACCES:
+      return 'this user may not write to its directory; use another one';
+    default:
+      return '';
+  }
 }
 
 function removeStale(path: string): void {

@@ -2,6 +2,7 @@
 // a socket that is a single call of the native shim. A caller that steps the server on the same
 // thread supplies an Exchange of its own, since a blocking call to oneself never returns.
 
+import { statSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
 import { native } from '../../support/native.ts';
 
@@ -96,7 +97,7 @@ function adviceFor(errno: number, path: string): string {
   switch (errno) {
     case ECONNREFUSED:
       // connect(2) says the same of a file of another kind as of a socket that nobody listens on.
-      if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+      if (statSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
         return 'expected a socket, got another kind of file';
       }
       return `no vfio-user server at ${path}; start \`ixy model\``;

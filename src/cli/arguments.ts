@@ -1,0 +1,131 @@
+// Command lines: node:util's parseArgs with errors that say what, expected, got.
+// Every command describes its options once; help and checks follow from that.
+
+import { parseArgs } from 'node:util';
+
+/** Exit status 2: the command line was wrong. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** One option of a command. */
+export interface OptionSpec {
+  readonly type: 'string' | 'boolean';
+  /** Placeholder in the help: "N". */
+  readonly value?: string;
+  readonly help: string;
+  readonly default?: string;
+  /** May be given several times. */
+  readonly multiple?: boolean;
+}
+
+/** A command as `ixy --help` lists it. */
+export interface Command {
+  readonly name: string;
+  readonly synopsis: string;
+  readonly summary: string;
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  /** Most positional arguments it takes. */
+  readonly maxPositionals: number;
+  /** @returns the exit status */
+  run(args: ParsedArguments): Promise<number>;
+}
+
+/** Options as given or defaulted, and the rest. */
+export interface ParsedArguments {
+  readonly positionals: readonly string[];
+  readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+}
+
+export const HELP_OPTION: OptionSpec = { type: 'boolean', help: 'this text' };
+export const JSON_OPTION: OptionSpec = {
+  type: 'boolean',
+  help: 'one JSON object a second, a last one with "final": true',
+};
+
+/**
+ * @throws UsageError for an unknown option, a missing value, too many arguments
+ */
+export function parseCommandLine(command: Command, argv: readonly string[]): ParsedArguments {
+  const options: Record<string, { type: 'string' | 'boolean'; multiple: boolean }> = {};
+  for (const [name, spec] of Object.entries(command.options)) {
+    options[name] = { type: spec.type, multiple: spec.multiple ?? false };
+  }
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(`${oneLine(error as Error)}; see 'ixy ${command.name} --help'`);
+  }
+  if (parsed.positionals.length > command.maxPositionals) {
+    throw new UsageError(
+      `${command.name}: expected at most ${command.maxPositionals} addresses, got ${parsed.positionals.length}: ${parsed.positionals.join(' ')}`,
+    );
+  }
+  const values: Record<string, string | boolean | readonly string[] | undefined> = {};
+  for (const [name, spec] of Object.entries(command.options)) {
+    values[name] = (parsed.values[name] as string | boolean | string[] | undefined) ?? spec.default;
+  }
+  return { positionals: parsed.positionals, values };
+}
+
+/** What parseArgs says, less its line ends and its advice on arguments that start with a dash. */
+function oneLine({ message }: Error): string {
+  const [said = ''] = message.split(/\. To specify a positional argument/);
+  return said.replace(/\s*\n\s*/g, ' ').replace(/\.$/, '');
+}
+
+/** An option's text, undefined when it was not given and has no default. */
+export function textOption(args: ParsedArguments, name: string): string | undefined {
+  const value = args.values[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/**
+ * An integer option within bounds.
+ * @throws UsageError
+ */
+export function integerOption(
+  args: ParsedArguments,
+  name: string,
+  low: number,
+  high: number,
+): number {
+  const text = textOption(args, name) ?? '';
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= low && value <= high)) {
+    throw new UsageError(`--${name}: expected an integer from ${low} to ${high}, got '${text}'`);
+  }
+  return value;
+}
+
+/**
+ * A number of seconds, fractions allowed.
+ * @throws UsageError
+ */
+export function secondsOption(args: ParsedArguments, name: string, high: number): number {
+  const text = textOption(args, name) ?? '';
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value > 0 && value <= high)) {
+    throw new UsageError(`--${name}: expected seconds above 0 and up to ${high}, got '${text}'`);
+  }
+  return value;
+}
+
+/** True where the flag was given. */
+export function flagOption(args: ParsedArguments, name: string): boolean {
+  return args.values[name] === true;
+}
+
+/** The help text of one command. */
+export function helpOf(command: Command): string {
+  const left = Object.entries(command.options).map(([name, spec]) =>
+    spec.type === 'boolean' ? `--${name}` : `--${name} ${spec.value ?? 'VALUE'}`,
+  );
+  const width = Math.max(...left.map((text) => text.length));
+  const lines = Object.values(command.options).map((spec, i) => {
+    const fallback = spec.default === undefined ? '' : ` (default ${spec.default})`;
+    return `  ${(left[i] ?? '').padEnd(width)}  ${spec.help}${fallback}`;
+  });
+  return `usage: ixy ${command.name} ${command.synopsis}\n\n${command.summary}\n\n${lines.join('\n')}\n`;
+}

@@ -1,0 +1,62 @@
+// HOT. The thread that forwards: both directions of one queue pair, until the
+// stop word is set. The main thread owns signals, clocks and printing, since a
+// spinning thread never runs a signal handler.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
+import { openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
+import { viewsOf } from '../memory/layout.ts';
+import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
+import { makeForward } from './forward.ts';
+
+/** One direction, as posted. */
+export interface DirectionData {
+  readonly rx: QueueHandle;
+  readonly tx: QueueHandle;
+  readonly source: Uint8Array;
+  readonly outState: number;
+  readonly inState: number;
+}
+
+/** What a forwarding thread is started with. */
+export interface ForwardData {
+  readonly mempool: MempoolHandle;
+  readonly directions: readonly [DirectionData, DirectionData];
+  readonly batch: number;
+  readonly dropAtOnce: boolean;
+  /** Arena word that ends the thread when it is not 0. */
+  readonly stopWord: number;
+}
+
+/** Rounds between two looks at the stop word: well under a millisecond. */
+const ROUNDS = 256;
+
+async function run(data: ForwardData): Promise<void> {
+  const mempool = new Mempool(data.mempool);
+  const { i32: heap } = viewsOf(data.mempool.memory);
+  const loops: (() => number)[] = [];
+  for (const { rx, tx, source, outState, inState } of data.directions) {
+    loops.push(
+      makeForward({
+        rx: await openRxQueue(rx),
+        tx: await openTxQueue(tx),
+        mempool,
+        source,
+        outState,
+        inState,
+        batch: data.batch,
+        dropAtOnce: data.dropAtOnce,
+      }),
+    );
+  }
+  const [there, back] = loops as [() => number, () => number];
+  parentPort?.postMessage('started');
+  while (Atomics.load(heap, data.stopWord) === 0) {
+    for (let i = 0; i < ROUNDS; i++) {
+      there();
+      back();
+    }
+  }
+}
+
+await run(workerData as ForwardData);
