@@ -26,7 +26,10 @@ describe('tx descriptors that are refused', () => {
     ['a data descriptor that names context slot 2', (vf) => vf.send(frame(OUT), { status: 0xa0 })],
     ['a PAYLEN that is not the sum of DTALEN', (vf) => vf.send(frame(OUT), { payload: 61 })],
     ['a DTALEN of 0', (vf) => vf.send([], {})],
-    ['segmentation', (vf) => vf.send(frame(OUT), { command: 1 << 31 })],
+    [
+      'segmentation with a context that asks for none',
+      (vf) => vf.send(frame(OUT), { command: 1 << 31 }),
+    ],
     ['a frame of less than 14 bytes', (vf) => vf.send(frame(OUT).slice(0, 13), {})],
     ['a checksum request without IPLEN', (vf) => vf.send(frame(OUT), { status: 0x80 | (1 << 8) })],
     [

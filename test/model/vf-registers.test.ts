@@ -229,6 +229,17 @@ describe('queue pages where they are trapped', () => {
     expect(violations(port)).toEqual([]);
   });
 
+  it.each([
+    ['VFRDBAL', 0x1000, 0xffffff80],
+    ['VFRDLEN', 0x1008, 0x000fff80],
+    ['VFTDBAL', 0x2040, 0xffffff80],
+    ['VFTDLEN', 0x2048, 0x000fff80],
+  ])('%s reads back only the bits that the register has', (_, offset, expected) => {
+    const { port, write } = trapped();
+    write(offset, 0xffffffff);
+    expect(port.devices[0]?.mmioRead(offset)).toBe(expected);
+  });
+
   it('a whole start of rx and tx queue 1 by the book causes no violation, and ENABLE reads back', () => {
     const { port, write } = trapped();
     write(0x2068, 0x04000000); // SWFLSH

@@ -46,7 +46,8 @@ test('when nothing moves it comes to wait, never for more than 50 ms', () => {
   );
   expect(timeouts[0]).toBe(0);
   expect(timeouts).toContain(1);
-  expect(Math.max(...timeouts)).toBeLessThanOrEqual(50);
+  // Too many for the arguments of one call.
+  expect(timeouts.reduce((most, one) => Math.max(most, one))).toBeLessThanOrEqual(50);
 });
 
 test('a frame that moves ends the waiting', () => {
