@@ -10,7 +10,13 @@ import {
   disarm,
   type QueueMemory,
 } from '../../src/ixgbevf/queue-memory.ts';
-import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from '../../src/ixgbevf/queues.ts';
+import {
+  openFused,
+  openRxQueue,
+  openTxQueue,
+  type RxQueue,
+  type TxQueue,
+} from '../../src/ixgbevf/queues.ts';
 import { processArena } from '../../src/memory/arena.ts';
 import { LENGTH_TABLE } from '../../src/memory/layout.ts';
 import { createMempool, type Mempool, type MempoolOptions } from '../../src/memory/mempool.ts';
@@ -316,5 +322,108 @@ describe('tx loop', () => {
     expect(tx.batchWait(bufs, 0, 100, 5)).toBe(62);
     expect(nowUs).toBeGreaterThan(5000);
     expect(nowUs).toBeLessThan(6000);
+  });
+});
+
+describe('fused loop', () => {
+  async function fusedBench(
+    count: number,
+    callback: (buf: number, offset: number, length: number) => number,
+  ) {
+    const mempool = createMempool(arena, { count });
+    const make = (kind: 'rx' | 'tx') => {
+      const queue = createQueue(arena, kind, 0, 64, mempool, 'test:0');
+      const tailWord = arena.allocateControl(64) >>> 2;
+      clearDescriptors(queue);
+      arena.views.i32[tailWord] = kind === 'rx' ? armRx(queue, tailWord) : armTx(queue, tailWord);
+      const base = queue.descriptorOffset >>> 2;
+      return {
+        queue,
+        tail: () => arena.views.i32[tailWord],
+        word: (i: number, w: number) => arena.views.u32[base + i * 4 + w],
+        write: (i: number, w: number, value: number) => {
+          arena.views.u32[base + i * 4 + w] = value;
+        },
+      };
+    };
+    const rx = make('rx');
+    const tx = make('tx');
+    return { mempool, rx, tx, fused: await openFused(rx.queue.handle, tx.queue.handle, callback) };
+  }
+
+  it('refuses two mempools', async () => {
+    const a = bench('rx', 64, { count: 64 });
+    const b = bench('tx', 64, { count: 64 });
+    await expect(openFused(a.queue.handle, b.queue.handle, () => 0)).rejects.toThrow(
+      /over one mempool/,
+    );
+  });
+
+  it('sends what the callback returns a length for and keeps the buffers of the rest in their slots', async () => {
+    const seen: number[] = [];
+    const { mempool, rx, tx, fused } = await fusedBench(128, (_buf, offset, length) => {
+      seen.push(length);
+      arena.views.u8[offset] = 0x77;
+      return length === 61 ? 0 : length - 1;
+    });
+    const first = rx.word(0, 0);
+    const dropped = rx.word(1, 0);
+    for (const i of [0, 1, 2]) {
+      rx.write(i, 3, 60 + i);
+      rx.write(i, 2, DD_EOP);
+    }
+    expect(fused(32)).toBe(3);
+    expect(seen).toEqual([60, 61, 62]);
+    expect([tx.word(1, 0), tx.word(1, 1)]).toEqual([first, 1]);
+    expect(tx.word(1, 2)).toBe(0x2330_0000 + 59);
+    expect(tx.word(1, 3)).toBe(0x80 + (59 << 14));
+    expect(tx.word(2, 2) & 0xffff).toBe(61);
+    expect(tx.tail()).toBe(3);
+    expect(rx.tail()).toBe(2);
+    expect(rx.word(1, 0)).toBe(dropped);
+    expect(rx.word(0, 0)).not.toBe(first);
+    expect(mempool.available).toBe(128 - 64 - 2);
+  });
+
+  it('takes no more than the tx ring has room for, and gives every buffer back', async () => {
+    const { mempool, rx, tx, fused } = await fusedBench(512, (_buf, _offset, length) => length);
+    let device = 0;
+    let moved = 0;
+    let taken = 1;
+    for (let round = 0; round < 300; round++) {
+      for (let i = 0; i < 40; i++) {
+        if (device === rx.tail()) break;
+        rx.write(device, 3, 60);
+        rx.write(device, 2, DD_EOP);
+        device = (device + 1) % 64;
+      }
+      moved += fused(64);
+      if (round % 3 === 0) {
+        while (taken !== tx.tail()) {
+          if ((tx.word(taken, 2) & 0x0800_0000) !== 0) tx.write(taken, 3, tx.word(taken, 3) | 1);
+          taken = (taken + 1) % 64;
+        }
+      }
+    }
+    expect(moved).toBeGreaterThan(64 * 20);
+    disarm(rx.queue);
+    disarm(tx.queue);
+    expect(mempool.available).toBe(512);
+    expect(new Set(frames(mempool, 512, 60)).size).toBe(512);
+  });
+
+  it('drops damaged and over-long frames as the rx loop does, and throws once closed', async () => {
+    const { rx, tx, fused } = await fusedBench(128, (_buf, _offset, length) => length);
+    rx.write(0, 2, RX_DD);
+    rx.write(1, 2, DD_EOP);
+    rx.write(2, 2, DD_EOP | 0x0100_0000);
+    rx.write(3, 3, 60);
+    rx.write(3, 2, DD_EOP);
+    expect(fused(32)).toBe(1);
+    expect(tx.tail()).toBe(2);
+    disarm(rx.queue);
+    expect(fused(32)).toBe(0);
+    destroyQueue(arena, rx.queue);
+    expect(() => fused(32)).toThrow(/expected an open device, got a closed one/);
   });
 });
