@@ -1,5 +1,5 @@
 // HOT. Software rate control by the machine's clock. What could not be sent in time is owed: a few
-// batches of it go at once, the rest at twice the rate, so that the mean is right over a second and
+// batches of it go at once, the rest at four times the rate, so that the mean is right over a second and
 // there are no long bursts. Waits for nothing and allocates nothing.
 
 /** Writes the time in microseconds to out[0]; native().monotonicUs is one. */
@@ -7,6 +7,8 @@ export type ReadClock = (out: Float64Array) => void;
 
 /** Batches that may go at once. */
 const BURST_BATCHES = 4;
+/** Frames owed that go beside each one that is due. */
+const REPAID = 3;
 /** Seconds' worth of frames that are owed at most: a longer stall lowers the mean. */
 const MAX_OWED_SECONDS = 0.1;
 /** Fast rates collect frames for this long, so that a batch is worth its doorbell. */
@@ -49,7 +51,7 @@ export class RateLimiter {
     this.read(state);
     const gained = (state[NOW] - state[LAST]) * this.perUs;
     state[LAST] = state[NOW];
-    const repaid = Math.min(state[OWED], gained);
+    const repaid = Math.min(state[OWED], gained * REPAID);
     let due = state[DUE] + gained + repaid;
     let owed = state[OWED] - repaid;
     if (due > burst) {
