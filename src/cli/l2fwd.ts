@@ -214,7 +214,7 @@ export const l2fwd: Command = {
   name: 'l2fwd',
   synopsis: '[DEV0 DEV1] [options]',
   summary:
-    'Forwards both ways between two VFs, rewriting MACs. Without addresses it starts a software 82599.',
+    'Forwards both ways between two VFs, rewriting MACs. Without addresses, or where one is model:P.V, it starts a software 82599.',
   maxPositionals: 2,
   options: {
     batch: { type: 'string', value: 'N', default: '32', help: 'frames a batch, 1 to 256' },

@@ -5,8 +5,8 @@
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type PortContext } from './port-context.ts';
 
-/** Bytes of copies that wait in one direction: 8,192 small frames or 53 of the largest. */
-const QUEUE_BYTES = 512 * 1024;
+/** Bytes of copies that wait in one direction: 16,384 small frames or 106 of the largest. */
+const QUEUE_BYTES = 1024 * 1024;
 /** In a record's length word: the rest of the queue up to its end is unused. */
 const SKIP = -1;
 

@@ -52,14 +52,14 @@ describe('refusals', () => {
 
   test('frames that do not fit into the queue are dropped and counted, the others come unchanged', () => {
     const { a, b, atA, atB } = cable();
-    for (let i = 0; i < 9000; i++) harnessSend(atA, a, frame(60, i));
+    for (let i = 0; i < 18_000; i++) harnessSend(atA, a, frame(60, i));
     // Ten leave, ten fit again, round the end of the queue: it never fills up to its head.
     expect(b.step(10)).toBe(10);
-    for (let i = 8191; i < 8202; i++) harnessSend(atA, a, frame(60, i));
-    const kept = 10 + b.step(10_000);
-    // 512 KiB, 64 bytes a record, one word never used.
-    expect(kept).toBe(8191 + 10);
-    expect(b.dropped).toBe(9000 - 8191 + 1);
+    for (let i = 16_383; i < 16_394; i++) harnessSend(atA, a, frame(60, i));
+    const kept = 10 + b.step(20_000);
+    // 1 MiB, 64 bytes a record, one word never used.
+    expect(kept).toBe(16_383 + 10);
+    expect(b.dropped).toBe(18_000 - 16_383 + 1);
     const same = takeFrames(atB).every((data, i) => Buffer.compare(data, frame(60, i)) === 0);
     expect(same).toBe(true);
   });
