@@ -14,6 +14,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/vm/**', 'test/dpdk/**', 'node_modules/**'],
     pool: 'forks',
+    // Most of the time goes into waiting for child processes; the default leaves one worker on two CPUs.
+    maxWorkers: 2,
     isolate: true,
     testTimeout: 30_000,
     hookTimeout: 30_000,
