@@ -37,6 +37,13 @@ static napi_value js_currentCpu(napi_env env, napi_callback_info info) {
   return ixy_number(env, ixy_errno(sched_getcpu()));
 }
 
+static napi_value js_yieldCpu(napi_env env, napi_callback_info info) {
+  (void)env;
+  (void)info;
+  sched_yield();
+  return NULL;
+}
+
 // performance.now() allocates a number at each call; this writes into the caller's array.
 static napi_value js_monotonicUs(napi_env env, napi_callback_info info) {
   ixy_args args;
@@ -51,5 +58,6 @@ static napi_value js_monotonicUs(napi_env env, napi_callback_info info) {
 
 static const napi_property_descriptor functions[] = {IXY_METHOD(pinCpu), IXY_METHOD(affinity),
                                                      IXY_METHOD(currentCpu),
-                                                     IXY_METHOD(monotonicUs)};
+                                                     IXY_METHOD(monotonicUs),
+                                                     IXY_METHOD(yieldCpu)};
 const ixy_table ixy_cpu_table = IXY_TABLE(functions);

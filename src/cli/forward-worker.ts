@@ -7,6 +7,7 @@ import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
 import { openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
+import { native } from '../support/native.ts';
 import { makeForward } from './forward.ts';
 
 /** One direction, as posted. */
@@ -51,11 +52,12 @@ async function run(data: ForwardData): Promise<void> {
   }
   const [there, back] = loops as [() => number, () => number];
   parentPort?.postMessage('started');
+  const shim = native();
   while (Atomics.load(heap, data.stopWord) === 0) {
-    for (let i = 0; i < ROUNDS; i++) {
-      there();
-      back();
-    }
+    let moved = 0;
+    for (let i = 0; i < ROUNDS; i = (i + 1) | 0) moved = (moved + there() + back()) | 0;
+    // Nothing to do: where the other side waits for this very CPU, spinning on would only hold it up.
+    if (moved === 0) shim.yieldCpu();
   }
 }
 

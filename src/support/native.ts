@@ -188,6 +188,9 @@ interface Shim {
 
   /** Writes CLOCK_MONOTONIC in microseconds to out[0]; nothing is allocated. */
   monotonicUs(out: Float64Array): void;
+
+  /** Lets another runnable thread have this CPU, if one waits for it; returns at once otherwise. */
+  yieldCpu(): void;
 }
 
 /** What the shim offers the rest of the library. */

@@ -2,6 +2,8 @@
 // nothing moves. A doorbell in shared memory wakes nobody, so sleep is short; a message on a
 // socket does. Runs in a Worker, whose main thread owns signals and printing (design: threads).
 
+import { native } from '../../support/native.ts';
+
 /** The parts of a running model that the loop drives. */
 export interface LoopParts {
   /** A Nic. */
@@ -40,8 +42,10 @@ export function runModel(parts: LoopParts): void {
       if (moved === 0) break;
     }
     now = performance.now();
-    work += server.serve(work > 0 ? 0 : sleepMs(now - lastWork));
+    const sleep = work > 0 ? 0 : sleepMs(now - lastWork);
+    work += server.serve(sleep);
     if (work > 0) lastWork = now;
+    else if (sleep === 0) native().yieldCpu(); // the driver may wait for this very CPU
     if (now >= nextReport) {
       nextReport = now + REPORT_MS;
       report();
