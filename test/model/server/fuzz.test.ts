@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { native } from '../../../src/support/native.ts';
 import { makeFixture, memfd, message, openFds, RawClient, words } from './fixture.ts';
 
-const MESSAGES = 20_000;
+const MESSAGES = 100_000;
 
 /** xorshift32: values 0..2**32-1. */
 function generator(seed: number): (below: number) => number {
@@ -18,7 +18,7 @@ function generator(seed: number): (below: number) => number {
   };
 }
 
-test('twenty thousand random messages neither stop the server nor leave an fd behind', () => {
+test('a hundred thousand random messages neither stop the server nor leave an fd behind', () => {
   const model = makeFixture({ ports: [{ vfs: 1, wire: 'gen' }, { vfs: 1 }] });
   const path = model.path(0, 0);
   const random = generator(0x82599);
