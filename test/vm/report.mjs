@@ -1,0 +1,90 @@
+// Counts checks, prints them as they come, and a table at the end.
+
+import { writeFileSync } from 'node:fs';
+
+const COLUMNS = ['kernel', 'path', 'what ran', 'packets', 'faults'];
+
+export class Report {
+  passed = 0;
+  failed = 0;
+  skipped = 0;
+  #rows = [];
+  #skips = [];
+
+  /** A heading for what follows. */
+  section(title) {
+    console.log(`\n${title}`);
+  }
+
+  /** Runs one check. @returns whether it passed */
+  async check(sentence, run) {
+    const begin = performance.now();
+    const took = () => `${((performance.now() - begin) / 1000).toFixed(1)} s`;
+    try {
+      const note = await run();
+      this.passed++;
+      console.log(
+        `  ok      ${sentence} (${typeof note === 'string' ? `${note}, ` : ''}${took()})`,
+      );
+      return true;
+    } catch (error) {
+      this.fail(`${sentence} (${took()})`, error);
+      return false;
+    }
+  }
+
+  fail(sentence, error) {
+    this.failed++;
+    const text = error instanceof Error ? error.message : String(error);
+    console.log(`  FAILED  ${sentence}\n${text.replace(/^/gm, '          ')}`);
+  }
+
+  skip(sentence, reason) {
+    this.skipped++;
+    this.#skips.push(`${sentence}: ${reason}`);
+    console.log(`  skipped ${sentence}: ${reason}`);
+  }
+
+  /** A line of the table. `packets` and `faults` are text or numbers. */
+  row(kernel, path, ran, packets, faults) {
+    this.#rows.push([kernel, path, ran, packets, faults].map(String));
+  }
+
+  /** The table and the last line. @returns exit status: 0, 1, or 77 where everything was skipped */
+  finish() {
+    const lines = [COLUMNS, ...this.#rows];
+    const widths = COLUMNS.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
+    if (this.#rows.length > 0) {
+      const text = (line) =>
+        line
+          .map((cell, i) => cell.padEnd(widths[i]))
+          .join('  ')
+          .trimEnd();
+      console.log(`\n${lines.map(text).join('\n')}`);
+    }
+    const { passed, failed, skipped } = this;
+    const file = process.env.IXY_TEST_COUNTS;
+    if (file !== undefined) {
+      writeFileSync(file, JSON.stringify({ passed, failed, skipped, skips: this.#skips }));
+    }
+    console.log(`\n${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`);
+    if (this.failed > 0) return 1;
+    return this.passed === 0 ? 77 : 0;
+  }
+}
+
+/** @throws Error with what was expected and what was got */
+export function expectEqual(got, expected, what) {
+  if (got === expected) return;
+  throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`);
+}
+
+/** @throws Error showing the text */
+export function expectMatch(text, pattern, what) {
+  if (!pattern.test(text)) throw new Error(`${what}: expected ${pattern}, got:\n${text}`);
+}
+
+/** @throws Error unless the condition holds */
+export function expectTrue(condition, what) {
+  if (!condition) throw new Error(what);
+}

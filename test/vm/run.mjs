@@ -1,0 +1,108 @@
+// Linux guests in QEMU on the software 82599: fetches QEMU and kernels, runs the scenarios one
+// after another, prints a table. Exit status: 0 done, 1 something failed, 2 bad usage, 77 where
+// everything was skipped.
+//   node test/vm/run.mjs [--only TEXT] [--iommufd]
+//     --only TEXT         scenarios whose name contains TEXT
+//     --iommufd           with those that need a kernel built here: 10 minutes the first time
+//   IXY_CACHE_DIR=DIR     default: .cache of this checkout
+
+import { parseArgs } from 'node:util';
+import { Guest } from './guest.mjs';
+import { buildKernel } from './kernel-build.mjs';
+import { guestParts, UnavailableError } from './packages.mjs';
+import { Report } from './report.mjs';
+import {
+  dmaOutside,
+  ownDriver,
+  ownDriverIommufd,
+  ownDriverTrapped,
+} from './scenarios/own-driver.mjs';
+import { stockDriver, stockDriverTrapped } from './scenarios/stock-driver.mjs';
+
+/** A kernel that /dev/kvm cannot boot shows nothing; one that it can takes a second. */
+const PROBE_MS = 10_000;
+
+/** Runs only when asked for. */
+const IOMMUFD = 'vfio-iommufd';
+
+/** name, kernel (suite of Debian, or `iommufd`), PF personality, scenario. */
+const SCENARIOS = [
+  ['stock-6.1', 'bookworm', 'linux-6.1', stockDriver],
+  ['stock-6.12', 'trixie', 'linux-6.1', stockDriver],
+  ['stock-6.12-trapped', 'trixie', 'dpdk', stockDriverTrapped],
+  ['vfio-6.1', 'bookworm', 'linux-6.1', ownDriver],
+  ['vfio-6.12', 'trixie', 'linux-6.1', ownDriver],
+  ['vfio-6.12-trapped', 'trixie', 'linux-6.1', ownDriverTrapped],
+  ['vfio-6.12-dma', 'trixie', 'linux-6.1', dmaOutside],
+  [IOMMUFD, 'iommufd', 'linux-6.1', ownDriverIommufd],
+  ['stock-7.3', 'trixie-backports', 'linux-7.3', stockDriver],
+];
+
+/** kvm where a kernel boots with it, else tcg. */
+async function accelerator(parts) {
+  const kernel = Object.values(parts.kernels)[0];
+  const { tools } = parts;
+  const begin = performance.now();
+  try {
+    const what = { tools, kernel, accel: 'kvm', limitMs: 2 * PROBE_MS, bootMs: PROBE_MS };
+    const guest = await Guest.boot(what);
+    await guest.close();
+    console.log(`KVM: a kernel boots in ${(guest.bootMs / 1000).toFixed(1)} s`);
+    return 'kvm';
+  } catch (error) {
+    const took = ((performance.now() - begin) / 1000).toFixed(1);
+    console.log(`no KVM, so TCG: ${error.message.split('\n', 1)[0]} (${took} s)`);
+    return 'tcg';
+  }
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: { only: { type: 'string' }, iommufd: { type: 'boolean' } },
+  });
+  const named = SCENARIOS.filter(([name]) => name.includes(values.only ?? ''));
+  const chosen = named.filter(([name]) => name !== IOMMUFD || values.iommufd === true);
+  if (named.length === 0) {
+    console.error(`--only: expected part of ${SCENARIOS.map(([name]) => name).join(', ')}`);
+    return 2;
+  }
+  const report = new Report();
+  if (chosen.length < named.length) report.skip(IOMMUFD, 'needs a kernel built here: --iommufd');
+  if (chosen.length === 0) return report.finish();
+  let parts;
+  try {
+    const kinds = [...new Set(chosen.map(([, kind]) => kind))];
+    const say = (what) => console.log(`fetching ${what}`);
+    parts = guestParts(kinds, say, { iommufd: buildKernel });
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    for (const [name] of chosen) report.skip(name, `packages cannot be had: ${error.message}`);
+    return report.finish();
+  }
+  const accel = await accelerator(parts);
+  for (const [name, kind, personality, scenario] of chosen) {
+    const kernel = parts.kernels[kind];
+    try {
+      await scenario({ report, tools: parts.tools, kernel, accel, personality });
+    } catch (error) {
+      report.fail(name, error);
+    }
+  }
+  return report.finish();
+}
+
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  // Exit handlers kill what runs.
+  process.on(signal, () => process.exit(status));
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!error.code?.startsWith?.('ERR_PARSE_ARGS')) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}
