@@ -7,7 +7,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
-import { filesUnder, output, UnavailableError } from './packages.mjs';
+import { output, UnavailableError } from './apt.mjs';
+import { filesUnder } from './packages.mjs';
 
 const SOURCE_PACKAGE = 'linux-source-6.12';
 const BUILD_TOOLS = ['flex', 'bison', 'm4'];

@@ -7,9 +7,10 @@
 //   IXY_CACHE_DIR=DIR     default: .cache of this checkout
 
 import { parseArgs } from 'node:util';
+import { UnavailableError } from './apt.mjs';
 import { Guest } from './guest.mjs';
 import { buildKernel } from './kernel-build.mjs';
-import { guestParts, UnavailableError } from './packages.mjs';
+import { guestParts } from './packages.mjs';
 import { Report } from './report.mjs';
 import {
   dmaOutside,

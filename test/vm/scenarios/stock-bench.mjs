@@ -1,0 +1,86 @@
+// The bench of stock-driver.mjs: a guest with Linux's driver on two VFs, a TAP interface in a
+// network namespace of the host as the wire, and what most checks do with them.
+
+import { fileURLToPath } from 'node:url';
+import { Guest } from '../guest.mjs';
+import { vfDevice } from '../qemu.mjs';
+import { expectMatch } from '../report.mjs';
+
+export const PEER = fileURLToPath(new URL('../peer.mjs', import.meta.url));
+export const TAP = 'ixyvm0';
+export const HOST_IP = '10.82.0.1';
+export const GUEST_IP = '10.82.0.2';
+export const PINGS = 20;
+const TCP_BYTES = 16_000_000;
+const GUEST_MS = 600_000;
+
+/** Waits for all, then throws what failed first: a guest takes no command while another runs. */
+async function bothDone(...promises) {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+/** State that the checks share. */
+export class StockBench {
+  constructor(context, model, net) {
+    Object.assign(this, context);
+    this.model = model;
+    this.net = net;
+  }
+
+  async boot() {
+    this.guest = await Guest.boot({
+      tools: this.tools,
+      kernel: this.kernel,
+      accel: this.accel,
+      share: '/',
+      limitMs: GUEST_MS,
+      devices: [vfDevice(this.model.socket(0, 0), '5'), vfDevice(this.model.socket(0, 1), '6')],
+    });
+    await this.guest.kernelMessages();
+    return `boot ${(this.guest.bootMs / 1000).toFixed(1)} s`;
+  }
+
+  node(args) {
+    return `host ${process.execPath} ${PEER} ${args.join(' ')}`;
+  }
+
+  async sysfs(name, what) {
+    return this.guest.ok(`cat /sys/class/net/${name}/${what}`);
+  }
+
+  /** Every ethtool counter of eth0. */
+  async ethtoolCounters() {
+    const text = await this.guest.ok('ethtool -S eth0');
+    return Object.fromEntries(
+      [...text.matchAll(/^\s*(\w+): (\d+)$/gm)].map((match) => [match[1], Number(match[2])]),
+    );
+  }
+
+  async pingFromGuest(address, extra = '') {
+    const text = await this.guest.ok(`ping -c ${PINGS} -i 0.1 -W 3 ${extra} ${address}`);
+    expectMatch(text, / 0% packet loss/, `ping ${extra} ${address}`);
+  }
+
+  async pingFromHost(address, extra = []) {
+    const args = ['ping', '-c', `${PINGS}`, '-i', '0.1', '-W', '3', ...extra, address];
+    expectMatch(await this.net.busybox(args), / 0% packet loss/, args.join(' '));
+  }
+
+  /** TCP from the host to the guest, then back; each end compares digests. */
+  async tcp() {
+    await this.guest.ok(`${this.node(['tcp-serve', '0.0.0.0', '5001'])} > /tmp/serve 2>&1 &`);
+    const send = [PEER, 'tcp-send', GUEST_IP, '5001', `${TCP_BYTES}`];
+    const toGuest = await this.net.ok(process.execPath, send);
+    const serve = this.net.ok(process.execPath, [PEER, 'tcp-serve', HOST_IP, '5002']);
+    const sent = this.guest.ok(this.node(['tcp-send', HOST_IP, '5002', `${TCP_BYTES}`]));
+    const [toHost] = await bothDone(sent, serve);
+    return `to guest ${toGuest}, to host ${toHost}`;
+  }
+
+  /** Sets the MTU on both sides. */
+  async mtu(bytes) {
+    await this.net.ip(`link set ${TAP} mtu ${bytes}`);
+    return this.guest.run(`ip link set eth0 mtu ${bytes}`);
+  }
+}
