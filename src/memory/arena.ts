@@ -24,6 +24,9 @@ import {
 import { RangeAllocator } from './ranges.ts';
 import { makeSharedMemory, type SharedMemory } from './shared-memory.ts';
 
+/** Address space that the arena grows by, where it can. */
+const GROWTH = 1024 * 1024 * 1024;
+
 interface Chunk {
   readonly offset: number;
   readonly sizeBytes: number;
@@ -55,6 +58,7 @@ export class Arena {
     this.spaceEnd = this.memory.buffer.byteLength;
     this.control.add(CONTROL_OFFSET, CONTROL_SIZE);
     this.backing = openBacking();
+    this.growSpace(WASM_PAGE);
   }
 
   /** Views over the arena as it is now; they stay valid, at this length, when it grows. */
@@ -204,23 +208,37 @@ export class Arena {
     const origin = alignBytes >= HUGE_PAGE ? this.hugeSkew : 0;
     let offset = this.space.take(sizeBytes, alignBytes, origin);
     if (offset < 0) {
-      // Grow by enough for the worst alignment; wasm memory grows in 64 KiB pages.
-      const grow = Math.ceil((sizeBytes + Math.min(alignBytes, HUGE_PAGE)) / WASM_PAGE);
-      if (this.spaceEnd + grow * WASM_PAGE > ARENA_LIMIT) {
-        throw new VfioError(
-          'grow arena',
-          12,
-          'arena',
-          `expected room for ${sizeBytes} bytes, got ${ARENA_LIMIT - this.spaceEnd} of 4 GiB left`,
-        );
-      }
-      this.memory.grow(grow);
-      this.currentViews = viewsOf(this.memory);
-      this.space.add(this.spaceEnd, grow * WASM_PAGE);
-      this.spaceEnd += grow * WASM_PAGE;
+      // Enough for the worst alignment.
+      this.growSpace(sizeBytes + Math.min(alignBytes, HUGE_PAGE));
       offset = this.space.take(sizeBytes, alignBytes, origin);
     }
     return offset;
+  }
+
+  /** Adds address space at the arena's end, at least `sizeBytes`. */
+  private growSpace(sizeBytes: number): void {
+    const needed = Math.ceil(sizeBytes / WASM_PAGE);
+    const left = (ARENA_LIMIT - this.spaceEnd) / WASM_PAGE;
+    if (needed > left) {
+      throw new VfioError(
+        'grow arena',
+        12,
+        'arena',
+        `expected room for ${sizeBytes} bytes, got ${ARENA_LIMIT - this.spaceEnd} of 4 GiB left`,
+      );
+    }
+    // Much at once, so that views change seldom: code that has them as constants is fast. It costs address space only,
+    // which a system may still refuse.
+    let pages = Math.min(left, Math.max(needed, GROWTH / WASM_PAGE));
+    try {
+      this.memory.grow(pages);
+    } catch {
+      pages = needed;
+      this.memory.grow(pages);
+    }
+    this.currentViews = viewsOf(this.memory);
+    this.space.add(this.spaceEnd, pages * WASM_PAGE);
+    this.spaceEnd += pages * WASM_PAGE;
   }
 }
 

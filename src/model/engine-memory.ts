@@ -14,6 +14,7 @@ import {
   V_SLOT,
 } from './engine-layout.ts';
 import type { Iommu } from './iommu.ts';
+import { makeFrameBatch, makePlainLoops, type PlainLoops } from './plain-loops.ts';
 import type { ViolationKind } from './types.ts';
 
 /** What the hot parts need of the VF that a queue belongs to. */
@@ -38,6 +39,9 @@ export class EngineMemory {
   readonly vfs: EngineVf[] = [];
   /** Heap word of SCRATCH_BYTES, for a frame that has to be put together before it is delivered. */
   readonly scratch: number;
+  /** Where frames stand between two loops, and the loops, over the views as they are now. */
+  readonly batch = makeFrameBatch();
+  loops: PlainLoops;
   private readonly pieceOffsets: number[] = [];
   private readonly pieceLengths: number[] = [];
 
@@ -46,14 +50,17 @@ export class EngineMemory {
     this.scratch = scratch >>> 2;
     this.heap = views.i32;
     this.bytes = views.u8;
-    this.wide = new BigUint64Array(views.u8.buffer);
+    this.wide = views.u64;
+    this.loops = makePlainLoops(views, this.batch);
   }
 
   /** After the heap grew. */
   refreshViews(views: ArenaViews): void {
+    if (views.i32 === this.heap) return;
     this.heap = views.i32;
     this.bytes = views.u8;
-    this.wide = new BigUint64Array(views.u8.buffer);
+    this.wide = views.u64;
+    this.loops = makePlainLoops(views, this.batch);
   }
 
   /** Heap word of a descriptor of any ring, -1 where no memory is behind it. */

@@ -15,10 +15,6 @@ import {
   Q_TAIL,
   Q_TAIL_WORD,
   Q_WARNED,
-  Q_WINDOW_BASE,
-  Q_WINDOW_BYTES,
-  Q_WINDOW_HIGH,
-  Q_WINDOW_START,
   STATE_HUNG,
   T_CONTEXTS,
   T_HEAD_HIGH,
@@ -30,15 +26,12 @@ import {
   WARN_TAIL,
 } from './engine-layout.ts';
 import type { EngineMemory } from './engine-memory.ts';
-import { FORWARD_BATCH, type PortSwitch } from './switch.ts';
+import { LOOP_BATCH } from './plain-loops.ts';
+import type { PortSwitch } from './switch.ts';
 import { FRAME, FULL, HANG, TxFrames, WAIT } from './tx-frames.ts';
 
-/** Word 2 without DTALEN, RS and the reserved bits; what a plain frame has there: DEXT, IFCS, EOP, DTYP 3. */
-const PLAIN_MASK = 0x73fc0000 | (1 << 31);
-const PLAIN = (1 << 29) | (1 << 25) | (1 << 24) | (3 << 20);
 const RS = 1 << 27;
 /** Word 3 without PAYLEN: CC alone, so context slot 0 and no offload. */
-const STATUS_MASK = 0x3fff;
 const CC = 1 << 7;
 const DD = 1;
 
@@ -85,7 +78,7 @@ export class TxEngine {
     while (done < budget) {
       const head = h[q + Q_HEAD] as number;
       if (head === tail) break;
-      const n = this.collect(v, q, port, Math.min(FORWARD_BATCH, budget - done));
+      const n = this.collect(v, q, Math.min(LOOP_BATCH, budget - done));
       if (n > 0) port.forward(vf, n);
       done = (done + n) | 0;
       const now = h[q + Q_HEAD] as number;
@@ -97,73 +90,38 @@ export class TxEngine {
   }
 
   /**
-   * Takes frames from the ring into the port's arrays and moves the head over them.
+   * Takes frames from the ring into the batch and moves the head over them.
    * @returns frames, 0 where there were only context descriptors or nothing whole
    */
-  private collect(v: number, q: number, port: PortSwitch, limit: number): number {
+  private collect(v: number, q: number, limit: number): number {
     const h = this.heap;
-    const { offsets, lengths } = port;
-    const count = h[q + Q_COUNT] as number;
+    const { loops, batch } = this.memory;
     const tail = h[q + Q_TAIL] as number;
-    const ring = h[q + Q_RING] as number;
-    let high = h[q + Q_WINDOW_HIGH] as number;
-    let start = h[q + Q_WINDOW_START] as number;
-    let bytes = h[q + Q_WINDOW_BYTES] as number;
-    let base = h[q + Q_WINDOW_BASE] as number;
-    let plainStatus = this.plainStatus(v, q);
-    let head = h[q + Q_HEAD] as number;
     let n = 0;
     this.frames.begin();
-    while (head !== tail && n < limit) {
-      const d = ring >= 0 ? (ring + (head << 2)) | 0 : this.memory.descriptor(q, head);
-      if (d >= 0) {
-        const command = h[d + 2] as number;
-        const status = h[d + 3] as number;
-        const length = command & 0xffff;
-        const delta = ((h[d] as number) - start) | 0;
-        if (
-          (command & PLAIN_MASK) === PLAIN &&
-          (status & STATUS_MASK) === plainStatus &&
-          status >>> 14 === length &&
-          length >= 60 &&
-          length <= 9724 &&
-          h[d + 1] === high &&
-          delta >= 0 &&
-          delta <= ((bytes - length) | 0) &&
-          ((base + delta) & 3) === 0
-        ) {
-          offsets[n] = (base + delta) | 0;
-          lengths[n] = length;
-          n = (n + 1) | 0;
-          head = (head + 1) | 0;
-          if (head === count) head = 0;
-          continue;
-        }
-      }
-      h[q + Q_HEAD] = head;
+    while (n < limit) {
+      const status = this.plainStatus(v, q);
+      if (status >= 0) n = loops.collect(q, status, n, limit);
+      if (n === limit || h[q + Q_HEAD] === tail) break;
       const result = this.frames.next(v, q);
-      if (result === WAIT || result === FULL || result === HANG) return n;
+      if (result === WAIT || result === FULL || result === HANG) break;
       if (result === FRAME) {
-        offsets[n] = this.frames.offset;
-        lengths[n] = this.frames.length;
+        batch.offsets[n] = this.frames.offset;
+        batch.lengths[n] = this.frames.length;
         n = (n + 1) | 0;
       }
-      // The head, the window and the contexts may have moved.
-      head = h[q + Q_HEAD] as number;
-      high = h[q + Q_WINDOW_HIGH] as number;
-      start = h[q + Q_WINDOW_START] as number;
-      bytes = h[q + Q_WINDOW_BYTES] as number;
-      base = h[q + Q_WINDOW_BASE] as number;
-      plainStatus = this.plainStatus(v, q);
     }
-    h[q + Q_HEAD] = head;
     return n;
   }
 
-  /** Word 3 of a frame that needs no work; -1 where every frame needs some: a port VLAN, no context in slot 0. */
+  /**
+   * Word 3, less PAYLEN, of a frame that needs no work; -1 where every frame needs some: a port VLAN, no context in
+   * slot 0, a ring that is not in one piece.
+   */
   private plainStatus(v: number, q: number): number {
     const h = this.heap;
-    return h[v + V_PORT_VLAN] === 0 && ((h[q + T_CONTEXTS] as number) & 1) !== 0 ? CC : -1;
+    const loaded = ((h[q + T_CONTEXTS] as number) & 1) !== 0;
+    return loaded && h[v + V_PORT_VLAN] === 0 && (h[q + Q_RING] as number) >= 0 ? CC : -1;
   }
 
   /** Write-back of what was consumed up to `to`, as WTHRESH wants it. */
@@ -185,8 +143,12 @@ export class TxEngine {
     const count = h[q + Q_COUNT] as number;
     const headOnly = ((h[q + T_HEAD_LOW] as number) & 1) !== 0;
     const readOnly = h[q + Q_READ_ONLY] !== 0;
-    let reported = 0;
     let index = h[q + T_WRITTEN] as number;
+    let reported = 0;
+    if (ring >= 0 && !headOnly && !readOnly) {
+      reported = this.memory.loops.markDone(q, index, to);
+      index = to;
+    }
     while (index !== to) {
       const d = ring >= 0 ? (ring + (index << 2)) | 0 : this.memory.descriptor(q, index);
       if (d < 0) break;

@@ -11,6 +11,7 @@ import type { RxEngine } from './engine-rx.ts';
 import type { TxEngine } from './engine-tx.ts';
 import { makePf } from './pf.ts';
 import type { Pf, PfOptions } from './pf-types.ts';
+import type { FrameLoops } from './ports/frame-loops.ts';
 import { type CableBox, makePort, type PortContext } from './ports/index.ts';
 import { PortSwitch } from './switch.ts';
 import { LOOKUP_BYTES } from './switch-lookup.ts';
@@ -46,6 +47,8 @@ export interface NicParts {
   readonly seed: number;
   readonly trapAll: boolean;
   readonly cables: CableBox;
+  /** The loops of generators and sinks over the present views. */
+  frameLoops(): FrameLoops;
   readonly openTap?: PortContext['openTap'];
   views(): ReturnType<PortContext['views']>;
   /** Zeroed control memory for the life of the process. @returns heap byte offset */
@@ -203,9 +206,11 @@ export class NicPort {
       port: index,
       vfs: this.tables.pools.length,
       ingress: this.switch,
+      batch: parts.memory.batch,
       clock: parts.clock,
       seed: parts.seed,
       views: () => parts.views(),
+      frameLoops: () => parts.frameLoops(),
       allocate: (sizeBytes) => parts.allocate(sizeBytes),
       vfMac: (vf) => this.vfMac(vf),
       onError: (message) => parts.log.warn(`port ${index}: ${message}`),

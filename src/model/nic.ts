@@ -11,6 +11,7 @@ import { RxEngine } from './engine-rx.ts';
 import { TxEngine } from './engine-tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf-types.ts';
+import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
 import { STAGING_BYTES } from './tx-staging.ts';
 import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
@@ -74,6 +75,7 @@ export class Nic {
   private readonly memory: EngineMemory;
   private readonly rx: RxEngine;
   private readonly tx: TxEngine;
+  private frameLoops: FrameLoops;
   private turn = 0;
   private sinceSync = 0;
   private steps = 0;
@@ -89,6 +91,7 @@ export class Nic {
     this.options = options;
     this.recorder = new Recorder(log);
     this.memory = new EngineMemory(memory.views, memory.allocateControl(SCRATCH_BYTES));
+    this.frameLoops = makeFrameLoops(memory.views, this.memory.batch);
     this.rx = new RxEngine(this.memory);
     this.tx = new TxEngine(this.memory, memory.allocateControl(STAGING_BYTES));
     this.lastSyncUs = clock.nowUs();
@@ -175,6 +178,7 @@ export class Nic {
   /** Takes fresh views of the memory, which may have grown. Done by itself at every step and DMA map. */
   refreshViews(): void {
     const views = this.options.memory.views;
+    if (views.i32 !== this.memory.heap) this.frameLoops = makeFrameLoops(views, this.memory.batch);
     this.memory.refreshViews(views);
     this.rx.refreshViews();
     this.tx.refreshViews();
@@ -214,6 +218,7 @@ export class Nic {
       seed,
       trapAll,
       cables: new CableBox(),
+      frameLoops: () => this.frameLoops,
       ...(openTap === undefined ? {} : { openTap }),
       views: () => memory.views,
       allocate: (sizeBytes) => memory.allocateControl(sizeBytes),

@@ -47,9 +47,6 @@ import {
 import type { SwitchTables } from './switch-tables.ts';
 import { type Ingress, OFFER, type WirePort } from './types.ts';
 
-/** Frames a VF may hand over at once. */
-export const FORWARD_BATCH = 64;
-
 /** What a switch is made of. */
 export interface PortSwitchOptions {
   readonly memory: EngineMemory;
@@ -69,9 +66,6 @@ export interface PortSwitchOptions {
 export class PortSwitch implements Ingress {
   /** What is plugged in. */
   wire: WirePort;
-  /** The frames for `forward`: heap byte offsets (as int32, multiples of 4) and lengths. Owned by the caller in between. */
-  readonly offsets = new Int32Array(FORWARD_BATCH);
-  readonly lengths = new Int32Array(FORWARD_BATCH);
   private readonly memory: EngineMemory;
   private heap: Int32Array;
   private readonly rx: RxEngine;
@@ -80,6 +74,8 @@ export class PortSwitch implements Ingress {
   private readonly firstVf: number;
   private readonly vfs: number;
   private readonly scratch: number;
+  /** Heap word of the VF block that the last claim was for. */
+  private claimed = 0;
   private readonly assignedTo: (mac: number) => number;
 
   constructor(options: PortSwitchOptions, wire: WirePort) {
@@ -136,78 +132,93 @@ export class PortSwitch implements Ingress {
     return OFFER.TAKEN;
   }
 
+  /** See Ingress. */
+  claim(destination0: number, destination1: number, longest: number, n: number): number {
+    const lookup = this.lookup;
+    lookup.update();
+    if (longest > lookup.limit) return 0;
+    const e = lookup.find(destination0, (destination1 & 0xffff) | UNTAGGED);
+    this.claimed = this.heap[e + E_PLAIN] as number;
+    return this.claimed === 0 ? 0 : this.memory.loops.claim(this.claimed, longest, n);
+  }
+
+  /** See Ingress. */
+  commit(n: number): void {
+    this.memory.loops.commit(this.claimed, n);
+  }
+
   /**
-   * Sends n frames of a VF, which are in `offsets` and `lengths` as they leave the chip (padded, tagged).
+   * Sends n frames of a VF, which are in the batch as they leave the chip (padded, tagged).
    * @param vf index of the VF on this port
    */
   forward(vf: number, n: number): void {
     const h = this.heap;
-    const { offsets, lengths, lookup } = this;
+    const { memory, lookup } = this;
+    const { offsets, lengths } = memory.batch;
     const v = (this.firstVf + Math.imul(vf, VF_WORDS)) | 0;
     const pool = h[v + V_POOL] as number;
     if ((pool & POOL_TX) === 0) {
       h[v + C_DISABLED] = ((h[v + C_DISABLED] as number) + n) | 0;
       return;
     }
-    const checkMac = (pool & POOL_MAC_SPOOF) !== 0;
-    const checkVlan = (pool & POOL_VLAN_SPOOF) !== 0;
-    let sourceHigh = -1;
-    let sourceLow = 0;
-    if (h[v + V_SOURCE_OK] !== 0) {
-      sourceHigh = h[v + V_SOURCE_HIGH] as number;
-      sourceLow = h[v + V_SOURCE_LOW] as number;
-    }
-    let lastWord0 = 0;
-    let lastKey1 = -1;
-    let e = 0;
-    let kind = WIRE;
+    let i = 0;
     let toWire = 0;
-    let octets = 0;
     let spoofed = 0;
-    for (let i = 0; i < n; i = (i + 1) | 0) {
+    let octets = 0;
+    while (i < n) {
       const offset = offsets[i] as number;
       const length = lengths[i] as number;
       const w = offset >>> 2;
-      const word0 = h[w] as number;
-      const word1 = h[w + 1] as number;
-      const typeWord = h[w + 3] as number;
-      if (checkMac && (word1 >>> 16 !== sourceHigh || (h[w + 2] as number) !== sourceLow)) {
-        if (!this.ownSource(v, vf, w)) {
-          spoofed = (spoofed + 1) | 0;
-          continue;
-        }
-        sourceHigh = h[v + V_SOURCE_HIGH] as number;
-        sourceLow = h[v + V_SOURCE_LOW] as number;
-      }
-      let tagged = 0;
-      let key1 = (word1 & 0xffff) | UNTAGGED;
-      if ((typeWord & 0xffff) === ETHERTYPE_VLAN) {
-        tagged = 1;
-        key1 = (word1 & 0xffff) | ((tagControl(typeWord) & 0xfff) << 16);
-      }
-      if (checkVlan && !this.ownVlan(pool, vf, key1)) {
+      i = (i + 1) | 0;
+      const tagged = ((h[w + 3] as number) & 0xffff) === ETHERTYPE_VLAN ? 1 : 0;
+      const vlan = tagged === 0 ? UNTAGGED : (tagControl(h[w + 3] as number) & 0xfff) << 16;
+      const key1 = ((h[w + 1] as number) & 0xffff) | vlan;
+      if (!this.mayPass(pool, v, vf, w, key1)) {
         spoofed = (spoofed + 1) | 0;
         continue;
       }
       octets = (octets + length + 4) | 0;
-      if (word0 !== lastWord0 || key1 !== lastKey1) {
-        lastWord0 = word0;
-        lastKey1 = key1;
-        e = lookup.find(word0, key1);
-        kind = h[e + E_CLASS] as number;
-      }
+      const word0 = h[w] as number;
+      const e = lookup.find(word0, key1);
+      const kind = h[e + E_CLASS] as number;
       if (kind !== WIRE) {
         this.loopBack(e, vf, w, length, tagged);
         if (kind !== GROUP) continue;
       }
-      offsets[toWire] = offset;
-      lengths[toWire] = length;
+      if (toWire + 1 !== i) {
+        offsets[toWire] = offset;
+        lengths[toWire] = length;
+      }
       toWire = (toWire + 1) | 0;
+      if (kind !== WIRE || tagged !== 0) continue;
+      // Those that follow on the same way, in one go.
+      const high = (pool & POOL_MAC_SPOOF) === 0 ? -1 : (h[w + 1] as number) >>> 16;
+      const end = memory.loops.sameRoute(i, n, high, h[w + 2] as number, word0, key1 & 0xffff);
+      octets = (octets + (memory.loops.octets[0] as number)) | 0;
+      if (toWire !== i) {
+        offsets.copyWithin(toWire, i, end);
+        lengths.copyWithin(toWire, i, end);
+      }
+      toWire = (toWire + end - i) | 0;
+      i = end;
     }
     h[v + C_SPOOFED] = ((h[v + C_SPOOFED] as number) + spoofed) | 0;
     h[v + C_TX_PACKETS] = ((h[v + C_TX_PACKETS] as number) + n - spoofed) | 0;
     h[v + C_TX_OCTETS] = ((h[v + C_TX_OCTETS] as number) + octets) | 0;
     if (toWire !== 0) this.wire.transmit(offsets, lengths, toWire, vf);
+  }
+
+  /** Anti-spoofing, MAC and VLAN. */
+  private mayPass(pool: number, v: number, vf: number, w: number, key1: number): boolean {
+    const h = this.heap;
+    if ((pool & POOL_MAC_SPOOF) !== 0) {
+      const known =
+        h[v + V_SOURCE_OK] !== 0 &&
+        h[v + V_SOURCE_HIGH] === (h[w + 1] as number) >>> 16 &&
+        h[v + V_SOURCE_LOW] === h[w + 2];
+      if (!known && !this.ownSource(v, vf, w)) return false;
+    }
+    return (pool & POOL_VLAN_SPOOF) === 0 || this.ownVlan(pool, vf, key1);
   }
 
   /** Frames that have to be copied before they are looked at, or that no MAC would take. */

@@ -41,6 +41,17 @@ export interface Ingress {
    * @returns OFFER.TAKEN or OFFER.AGAIN
    */
   offer(offset: number, length: number, closedLoop: boolean): number;
+  /**
+   * Asks where the next frames of one unicast destination, untagged, may be written without a copy. Frames that are not
+   * committed then were never there.
+   * @param destination0 bytes 0 to 3 of the frames; @param destination1 bytes 4 and 5
+   * @param longest bytes of the longest of them
+   * @param n 1 up to LOOP_BATCH
+   * @returns how many heap words are in the NIC's `targets`; 0: `offer` the next frame instead, which says why
+   */
+  claim(destination0: number, destination1: number, longest: number, n: number): number;
+  /** Hands over the frames written to the first n places of the last claim, of `sizes` bytes. */
+  commit(n: number): void;
 }
 
 /** What is plugged into a port: a generator, a TAP, a pcap file, a cable, nothing. */
@@ -55,7 +66,7 @@ export interface WirePort {
    */
   step(budget: number): number;
   /**
-   * Takes n frames that leave the chip. They are the port's only until it returns.
+   * Takes n frames that leave the chip: those of the NIC's batch. They are the port's only until it returns.
    * @param offsets byte offsets in the heap
    * @param lengths bytes without CRC, already padded to 60
    * @param vf VF that sent them

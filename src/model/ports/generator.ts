@@ -1,9 +1,11 @@
-// HOT. The gen port: makes frames in the heap, every one different (flow and sequence
-// number), and offers them to the switch; what leaves the chip goes to its sink. One
-// template a frame length; of each frame five words are written. Format: frame-format.ts.
+// HOT. The gen port: makes frames, every one different (flow and sequence number), where the
+// switch wants them, or hands it a copy; what leaves the chip goes to its sink. One template a
+// frame length; of each frame five words are its own. Format: frame-format.ts.
 
+import { type FrameBatch, LOOP_BATCH } from '../plain-loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { halfDestinationHost, halfStream, STREAMS, writeTemplate } from './frame-format.ts';
+import { type FrameLoops, GEN } from './frame-loops.ts';
 import { Pacer } from './pacer.ts';
 import type { FinitePort, PortContext } from './port-context.ts';
 import { Sink } from './sink.ts';
@@ -21,19 +23,17 @@ export class GenPort implements WirePort, FinitePort {
   private readonly context: PortContext;
   private readonly gen: GenSpec;
   private readonly pacer: Pacer | null;
-  /** Heap word of each template, in the order of the lengths that take turns. */
-  private readonly words: Int32Array;
-  private readonly lengths: Int32Array;
+  /** Heap word of the state block (GEN), of each template, of room for a frame that cannot be written in place. */
+  private readonly block: number;
+  private readonly templates: readonly number[];
+  private readonly scratch: number;
+  private readonly longest: number;
   private readonly macs: Uint8Array;
+  /** The destination as the frames' first two words hold it. */
+  private destination0 = 0;
+  private destination1 = 0;
   private addressed = false;
   private offered = 0;
-  private turn = 0;
-  /** Turns to skip after each round of the flows, so that every flow gets every length. */
-  private readonly skip: number;
-  private flow = 0;
-  /** Sequence number of this round, the same in all flows. */
-  private low = 0;
-  private high = 0;
 
   /** @throws RangeError for a port or VF that does not exist */
   constructor(spec: string, gen: GenSpec, context: PortContext) {
@@ -50,15 +50,11 @@ export class GenPort implements WirePort, FinitePort {
     this.context = context;
     this.pacer = gen.rate === null ? null : new Pacer(context.clock, gen.rate);
     this.sink = new Sink(context);
-    this.lengths = Int32Array.from(gen.lengths);
-    const templates = new Map<number, number>();
-    this.words = this.lengths.map((length) => {
-      const word = templates.get(length) ?? this.makeTemplate(length);
-      templates.set(length, word);
-      return word;
-    });
-    this.skip = 0;
-    while (!coprime(gen.flows + this.skip, this.lengths.length)) this.skip++;
+    this.longest = Math.max(...gen.lengths);
+    this.scratch = context.allocate(this.longest + 8) >>> 2;
+    const templates = new Map(gen.lengths.map((length) => [length, this.makeTemplate(length)]));
+    this.templates = [...templates.values()];
+    this.block = this.makeBlock(templates);
     this.macs = new Uint8Array(12);
     this.macs.set([0x02, 0x09, 0xc0, 0xff, context.port, 0x00], 6);
   }
@@ -79,8 +75,8 @@ export class GenPort implements WirePort, FinitePort {
     return sent;
   }
 
-  transmit(offsets: Int32Array, lengths: Int32Array, n: number, vf: number): void {
-    this.sink.check(offsets, lengths, n, vf);
+  transmit(_offsets: Int32Array, _lengths: Int32Array, n: number, vf: number): void {
+    this.sink.check(n, vf);
   }
 
   addCounters(vf: number, counters: PortCounters): void {
@@ -90,45 +86,45 @@ export class GenPort implements WirePort, FinitePort {
 
   close(): void {}
 
+  /** @returns frames offered, up to n */
   private send(n: number): number {
-    const i32 = this.context.views().i32;
-    const { ingress, port } = this.context;
-    const { words, lengths, skip } = this;
-    const flows = this.gen.flows;
-    const closedLoop = this.pacer === null;
-    const host = halfDestinationHost(port);
-    const stream = halfStream(port) << 16;
-    let turn = this.turn;
-    let flow = this.flow;
-    let low = this.low;
-    let high = this.high;
+    const { ingress, batch } = this.context;
+    const loops = this.context.frameLoops();
     let sent = 0;
     while (sent < n) {
-      const word = words[turn]!;
-      // The source port, 49152 + flow, as its two bytes lie in memory.
-      const half = 0xc0 | (flow >>> 8) | ((flow & 0xff) << 8);
-      i32[word + 8] = host | (half << 16);
-      i32[word + 11] = low;
-      i32[word + 12] = ~low;
-      i32[word + 13] = high | (~high << 16);
-      i32[word + 14] = stream | (half ^ 0xffff);
-      if (ingress.offer((word << 2) >>> 0, lengths[turn]!, closedLoop) === OFFER.AGAIN) break;
-      sent = (sent + 1) | 0;
-      turn = (turn + 1) | 0;
-      flow = (flow + 1) | 0;
-      if (flow === flows) {
-        flow = 0;
-        low = (low + 1) | 0;
-        if (low === 0) high = (high + 1) & 0xffff;
-        turn = (turn + skip) | 0;
+      const wanted = Math.min(n - sent, LOOP_BATCH);
+      const room = ingress.claim(this.destination0, this.destination1, this.longest, wanted);
+      if (room > 0) {
+        loops.write(this.block, room);
+        ingress.commit(room);
+        sent += room;
+        if (room === wanted) continue;
+      } else {
+        if (!this.offerOne(batch, loops)) break;
+        sent++;
       }
-      if (turn >= lengths.length) turn = (turn % lengths.length) | 0;
     }
-    this.turn = turn;
-    this.flow = flow;
-    this.low = low;
-    this.high = high;
     return sent;
+  }
+
+  /** One frame by way of a copy. @returns false where it has to wait; it is the next one then */
+  private offerOne(batch: FrameBatch, loops: FrameLoops): boolean {
+    const { i32 } = this.context.views();
+    const { block } = this;
+    const flow = i32[block + GEN.FLOW]!;
+    const low = i32[block + GEN.LOW]!;
+    const high = i32[block + GEN.HIGH]!;
+    const turn = i32[block + GEN.TURN]!;
+    batch.targets[0] = this.scratch;
+    loops.write(block, 1);
+    const at = (this.scratch << 2) >>> 0;
+    const closedLoop = this.pacer === null;
+    if (this.context.ingress.offer(at, batch.sizes[0]!, closedLoop) !== OFFER.AGAIN) return true;
+    i32[block + GEN.FLOW] = flow;
+    i32[block + GEN.LOW] = low;
+    i32[block + GEN.HIGH] = high;
+    i32[block + GEN.TURN] = turn;
+    return false;
   }
 
   /** Brings the MACs in the templates up to date. @returns false while the VF has none to send to */
@@ -145,15 +141,38 @@ export class GenPort implements WirePort, FinitePort {
       }
     }
     if (changed) {
-      const { u8 } = this.context.views();
-      for (const word of this.words) u8.set(this.macs, (word << 2) >>> 0);
+      const { u8, i32 } = this.context.views();
+      for (const word of this.templates) u8.set(this.macs, (word << 2) >>> 0);
+      this.destination0 = i32[this.templates[0]!]!;
+      this.destination1 = i32[this.templates[0]! + 1]! & 0xffff;
       this.addressed = true;
     }
     return some !== 0;
   }
 
+  /** @param templates heap word of the template of each length */
+  private makeBlock(templates: ReadonlyMap<number, number>): number {
+    const { context, gen } = this;
+    const { lengths, flows } = gen;
+    const block = context.allocate((GEN.TABLE + 2 * lengths.length) * 4) >>> 2;
+    const { i32 } = context.views();
+    i32[block + GEN.TURNS] = lengths.length;
+    i32[block + GEN.FLOWS] = flows;
+    // So that every flow gets every length.
+    let skip = 0;
+    while (!coprime(flows + skip, lengths.length)) skip++;
+    i32[block + GEN.SKIP] = skip;
+    i32[block + GEN.HOST] = halfDestinationHost(context.port);
+    i32[block + GEN.STREAM] = halfStream(context.port) << 16;
+    for (const [turn, length] of lengths.entries()) {
+      i32[block + GEN.TABLE + 2 * turn] = templates.get(length) ?? 0;
+      i32[block + GEN.TABLE + 2 * turn + 1] = length;
+    }
+    return block;
+  }
+
   private makeTemplate(length: number): number {
-    const word = this.context.allocate((length + 3) & ~3) >>> 2;
+    const word = this.context.allocate((length + 7) & ~7) >>> 2;
     writeTemplate(this.context.views().i32, word, length, this.context.port);
     return word;
   }

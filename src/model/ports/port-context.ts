@@ -3,8 +3,10 @@
 
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
+import type { FrameBatch } from '../plain-loops.ts';
 import type { Ingress, WirePort } from '../types.ts';
 import type { CableBox } from './cable.ts';
+import type { FrameLoops } from './frame-loops.ts';
 
 /** The model as a wire port sees it. */
 export interface PortContext {
@@ -13,11 +15,15 @@ export interface PortContext {
   /** VFs of the port. */
   readonly vfs: number;
   readonly ingress: Ingress;
+  /** What `claim` fills, and what `transmit` is called with. One a NIC. */
+  readonly batch: FrameBatch;
   readonly clock: Clock;
   /** For whatever a port draws at random; the ports here draw nothing. */
   readonly seed: number;
   /** The heap as it is now; asked again at every step, since the arena may have grown. */
   views(): ArenaViews;
+  /** The loops of generators and sinks over `views()`. One set a NIC. */
+  frameLoops(): FrameLoops;
   /** Takes zeroed heap memory for the life of the model. @returns its byte offset, a multiple of 64 */
   allocate(sizeBytes: number): number;
   /** Present MAC of a VF: 6 bytes; all zeros as long as it has none. Asked at every step. */

@@ -16,7 +16,6 @@ import {
   MAX_FRAME,
   patternWord,
   STREAMS,
-  WORD_PROTOCOL,
   WORD_TYPE,
   wordHosts,
   wordIpChecksum,
@@ -24,12 +23,10 @@ import {
   wordUdpChecksum,
   wordUdpLength,
 } from './frame-format.ts';
+import { LINE_WORDS, LINES } from './frame-loops.ts';
 import type { PortContext } from './port-context.ts';
 import { DUPLICATE, FlowSequences, LATE } from './sequence.ts';
 
-/** Cached header words of a (stream, length), found by their low bits: 16 lines of 8 words. */
-const LINES = 16;
-const LINE_WORDS = 8;
 const FIGURES = 4;
 /** Of six marks, how many make a damaged frame ours. A foreign UDP frame to port 9 shows two. */
 const MARKS_NEEDED = 3;
@@ -57,46 +54,27 @@ export class Sink {
     for (let k = HEADER_BYTES / 4; k * 4 < MAX_FRAME; k++) i32[this.pattern + k] = patternWord(k);
   }
 
-  /** Checks n frames; arguments as WirePort.transmit. */
-  check(offsets: Int32Array, lengths: Int32Array, n: number, vf: number): void {
+  /** Checks the n frames of the NIC's batch. */
+  check(n: number, vf: number): void {
     const views = this.context.views();
-    const { i32, f64 } = views;
-    const lines = this.lines;
-    const pattern = this.pattern;
+    const { offsets, lengths } = this.context.batch;
+    const loops = this.context.frameLoops();
     let received = 0;
-    for (let i = 0; i < n; i = (i + 1) | 0) {
-      const offset = offsets[i]!;
+    for (let i = 0; i < n; ) {
       const length = lengths[i]!;
-      const word = offset >>> 2;
-      const stream = (i32[word + 14]! >>> 16) & 0xff;
-      const line = lines + ((length ^ stream) & (LINES - 1)) * LINE_WORDS;
-      // One in-order frame after the other takes no call: a call makes the compiler load the views again.
-      if (
-        (offset & 7) === 0 &&
-        i32[line] === ((stream << 16) | length) &&
-        headerMatches(i32, word, line) &&
-        bodyMatches(i32, f64, word, pattern, length)
-      ) {
-        const half = i32[word + 8]! >>> 16;
-        const at = (((half & 0x3f) << 8) | (half >>> 8)) << 1;
-        const low = i32[word + 11]!;
-        const sequences = this.streams[stream];
-        if (sequences !== undefined) {
-          const expected = sequences.expected;
-          if (
-            at < expected.length &&
-            expected[at] === low &&
-            expected[at + 1] === (i32[word + 13]! & 0xffff)
-          ) {
-            const next = (low + 1) | 0;
-            expected[at] = next;
-            if (next === 0) expected[at + 1]!++;
-            received = (received + 1) | 0;
-            continue;
-          }
-        }
+      const stream = (views.i32[(offsets[i]! >>> 2) + 14]! >>> 16) & 0xff;
+      const sequences = this.streams[stream];
+      let end = i;
+      if (sequences !== undefined && length <= MAX_FRAME) {
+        this.lineOf(views.i32, length, stream);
+        end = loops.inOrder(i, n, stream, this.lines, this.pattern, sequences.expected);
       }
-      received = (received + this.checkSlowly(views, offset >>> 0, length, vf)) | 0;
+      received += end - i;
+      if (end === i) {
+        received += this.checkSlowly(views, offsets[i]! >>> 0, length, vf);
+        end++;
+      }
+      i = end;
     }
     this.figures[vf * FIGURES]! += received;
   }
@@ -111,13 +89,11 @@ export class Sink {
 
   /** Any frame: of whatever alignment, damaged, out of order. @returns 1 where it counts as received */
   private checkSlowly(views: ArenaViews, offset: number, length: number, vf: number): number {
-    const { i32, f64, u8 } = views;
+    const { i32, u8 } = views;
     const word = (offset & 7) === 0 ? offset >>> 2 : this.aligned(u8, offset, length);
     if (length >= HEADER_BYTES && length <= MAX_FRAME) {
-      const stream = (i32[word + 14]! >>> 16) & 0xff;
-      const line = this.lines + ((length ^ stream) & (LINES - 1)) * LINE_WORDS;
-      if (i32[line] !== ((stream << 16) | length)) fillLine(i32, line, length, stream);
-      if (headerMatches(i32, word, line) && bodyMatches(i32, f64, word, this.pattern, length)) {
+      const line = this.lineOf(i32, length, (i32[word + 14]! >>> 16) & 0xff);
+      if (this.context.frameLoops().intact(word, length, line, this.pattern)) {
         const half = i32[word + 8]! >>> 16;
         return this.inSequence(i32, word, ((half & 0x3f) << 8) | (half >>> 8), vf);
       }
@@ -145,59 +121,19 @@ export class Sink {
     return 1;
   }
 
+  /** Heap word of the cache line of a length and a stream, filled. */
+  private lineOf(i32: Int32Array, length: number, stream: number): number {
+    const line = this.lines + ((length ^ stream) & (LINES - 1)) * LINE_WORDS;
+    if (i32[line] !== ((stream << 16) | length)) fillLine(i32, line, length, stream);
+    return line;
+  }
+
   /** Copies a frame that starts at no multiple of 8. @returns the copy's heap word */
   private aligned(u8: Uint8Array, offset: number, length: number): number {
     const to = (this.scratch << 2) >>> 0;
     u8.copyWithin(to, offset, offset + Math.min(length, MAX_FRAME));
     return this.scratch;
   }
-}
-
-/** Whether words 3..14 are what the stream's generator makes for this length, any flow and number. */
-function headerMatches(i32: Int32Array, word: number, line: number): boolean {
-  const ports = i32[word + 8]!;
-  const high = i32[word + 13]!;
-  let wrong = i32[word + 3]! ^ WORD_TYPE;
-  wrong |= i32[word + 4]! ^ i32[line + 1]!;
-  wrong |= i32[word + 5]! ^ WORD_PROTOCOL;
-  wrong |= i32[word + 6]! ^ i32[line + 2]!;
-  wrong |= i32[word + 7]! ^ i32[line + 3]!;
-  wrong |= i32[word + 9]! ^ i32[line + 4]!;
-  wrong |= i32[word + 10]! ^ i32[line + 5]!;
-  // Word 8: the host below, the flow's port above, whose two top bits are set.
-  wrong |= (ports & 0xc0ffff) ^ i32[line + 6]!;
-  // Word 14: complement of the port below, stream above.
-  wrong |= ((ports >>> 16) | i32[line + 7]!) ^ i32[word + 14]! ^ 0xffff;
-  wrong |= ~(i32[word + 11]! ^ i32[word + 12]!);
-  wrong |= ((high >>> 16) ^ high ^ 0xffff) & 0xffff;
-  return wrong === 0;
-}
-
-/**
- * Whether the bytes from 60 on are the pattern. Eight at a time as doubles: none of the pattern's is a
- * NaN or a zero, and any other two doubles are equal only where all their bits are.
- * @param word heap word of the frame, even
- */
-function bodyMatches(
-  i32: Int32Array,
-  f64: Float64Array,
-  word: number,
-  pattern: number,
-  length: number,
-): boolean {
-  const whole = length >>> 2;
-  if (whole > 15 && i32[word + 15] !== i32[pattern + 15]) return false;
-  const doubles = length >>> 3;
-  const from = word >>> 1;
-  const like = pattern >>> 1;
-  for (let k = 8; k < doubles; k = (k + 1) | 0) {
-    if (f64[from + k] !== f64[like + k]) return false;
-  }
-  if ((whole & 1) !== 0 && whole > 16 && i32[word + whole - 1] !== i32[pattern + whole - 1]) {
-    return false;
-  }
-  const mask = (1 << ((length & 3) << 3)) - 1;
-  return mask === 0 || ((i32[word + whole]! ^ i32[pattern + whole]!) & mask) === 0;
 }
 
 function fillLine(i32: Int32Array, line: number, length: number, stream: number): void {

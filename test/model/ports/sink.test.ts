@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import { GenPort } from '../../../src/model/ports/generator.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
 import { FlowSequences } from '../../../src/model/ports/sequence.ts';
@@ -137,17 +138,26 @@ describe('good frames', () => {
   });
 
   test('frames in memory that the arena gained after the port was made are reached', () => {
-    const { frames } = pair('gen', 1);
+    const { frames } = pair('gen', 3);
     const small = makeViews(1 << 20);
     const large = makeViews(4 << 20);
     let now = small;
     const to = makeHarness();
-    const sink = makePort('gen', { ...to.context, views: () => now });
+    const { batch } = to.context;
+    const sink = makePort('gen', {
+      ...to.context,
+      views: () => now,
+      frameLoops: () => makeFrameLoops(now, batch),
+    });
     large.u8.set(small.u8);
     now = large;
-    large.u8.set(frames[0]!, 2 << 20);
-    sink.transmit(Int32Array.of(2 << 20), Int32Array.of(60), 1, 0);
-    expect(sinkOf(sink)).toEqual([1, 0, 0, 0]);
+    for (const [i, frame] of frames.entries()) {
+      large.u8.set(frame, (2 << 20) + i * 64);
+      batch.offsets[i] = (2 << 20) + i * 64;
+      batch.lengths[i] = 60;
+    }
+    sink.transmit(batch.offsets, batch.lengths, 3, 0);
+    expect(sinkOf(sink)).toEqual([3, 0, 0, 0]);
   });
 });
 

@@ -3,6 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { processArena } from '../../../src/memory/arena.ts';
+import { makeFrameBatch } from '../../../src/model/plain-loops.ts';
+import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import type { PortContext } from '../../../src/model/ports/index.ts';
 import { CableBox } from '../../../src/model/ports/index.ts';
 import { openTap, type TapPort } from '../../../src/model/ports/tap.ts';
@@ -22,13 +24,16 @@ interface Tap {
 
 function context(offered: Buffer[], errors: string[]): PortContext {
   const { views } = arena;
+  const batch = makeFrameBatch();
   return {
     port: 0,
     vfs: 1,
     clock: systemClock,
     seed: 1,
     cables: new CableBox(),
+    batch,
     views: () => views,
+    frameLoops: () => makeFrameLoops(views, batch),
     allocate: (sizeBytes) => arena.allocateControl(sizeBytes),
     vfMac: () => new Uint8Array(6),
     onError: (line) => errors.push(line),
@@ -38,6 +43,8 @@ function context(offered: Buffer[], errors: string[]): PortContext {
         offered.push(Buffer.from(views.u8.slice(offset, offset + length)));
         return 0;
       },
+      claim: () => 0,
+      commit: () => {},
     },
   };
 }
