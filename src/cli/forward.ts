@@ -1,7 +1,7 @@
 // HOT. One direction of the l2 forwarder: receive, rewrite both MACs, transmit.
 // What the tx ring does not take is kept and retried before anything more is
-// received, so that pressure goes back to the NIC; after 1 ms it is given up
-// and counted. An 82599 VF may only send its own source MAC, hence the rewrite.
+// received, so that pressure goes back to the NIC; after 100 ms without a place, or at
+// once where the link is down, it is given up and counted. An 82599 VF may only send its own source MAC, hence the rewrite.
 
 import type { RxQueue, TxQueue } from '../ixgbevf/queues.ts';
 import { BUF_SHIFT, viewsOf } from '../memory/layout.ts';
@@ -17,6 +17,8 @@ export const FORWARD = {
   PEER_HIGH: 1,
   /** 1: the destination was given by the user and is not learnt. */
   PEER_FIXED: 2,
+  /** 1: the sending device's link is down. */
+  LINK_DOWN: 3,
   /** Double: frames given up because the tx ring did not take them in time. */
   DROPPED: 8,
   BLOCK_BYTES: 128,
@@ -37,7 +39,10 @@ export interface Direction {
   readonly dropAtOnce: boolean;
 }
 
-const GIVE_UP_US = 1000;
+/** A NIC that stands still for so long is not going on; a model whose CPU was taken away, or a paused link, may be. */
+const GIVE_UP_US = 100_000;
+/** Fruitless tries between two looks at the clock. */
+const TRIES = 64;
 
 /** Packs a MAC into the two words of a FORWARD block. */
 export function macWords(mac: Uint8Array): [number, number] {
@@ -60,6 +65,7 @@ export function makeForward(direction: Direction): () => number {
   let kept = 0;
   let keptFrom = 0;
   let keptSince = 0;
+  let tries = 0;
 
   function giveUp(): void {
     mempool.giveBatch(bufs, keptFrom, kept);
@@ -71,9 +77,15 @@ export function makeForward(direction: Direction): () => number {
     const sent = tx.batch(bufs, keptFrom, kept);
     keptFrom += sent;
     kept -= sent;
-    if (sent > 0) keptSince = systemClock.nowUs();
-    else if (systemClock.nowUs() - keptSince > GIVE_UP_US) giveUp();
-    return sent;
+    if (sent > 0) {
+      tries = 0;
+      return sent;
+    }
+    if (heap[outState + FORWARD.LINK_DOWN] !== 0) giveUp();
+    else if (tries === 0) keptSince = systemClock.nowUs();
+    else if (tries % TRIES === 0 && systemClock.nowUs() - keptSince > GIVE_UP_US) giveUp();
+    tries = kept === 0 ? 0 : (tries + 1) | 0;
+    return 0;
   }
 
   function learn(buf: number): void {
@@ -102,7 +114,7 @@ export function makeForward(direction: Direction): () => number {
       keptFrom = sent;
       kept = n - sent;
       if (dropAtOnce) giveUp();
-      else keptSince = systemClock.nowUs();
+      tries = 0;
     }
     return sent;
   };

@@ -13,6 +13,7 @@ import type { NicCounters } from '../model/nic.ts';
 import { parseAddress } from '../open.ts';
 import { UsageError } from './arguments.ts';
 import { MAX_PORTS } from './model-setup.ts';
+import type { ModelLoad } from './model-worker.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 /** A model that is not ready by then is not going to be. */
@@ -33,6 +34,8 @@ export interface HostedModelSetup {
 export class HostedModel {
   /** Rows of the last report of the model. */
   rows: readonly NicCounters[] = [];
+  /** What else that report said; empty before the first. */
+  load: Partial<ModelLoad> = {};
   private readonly folder: string;
   private readonly child: ChildProcess;
   private readonly exited: Promise<number>;
@@ -123,9 +126,11 @@ export class HostedModel {
   }
 
   private take(line: string): void {
-    const message = JSON.parse(line) as { ready?: boolean; ports?: NicCounters[] };
+    const message = JSON.parse(line) as { ready?: boolean; ports?: NicCounters[] } & ModelLoad;
     if (message.ready === true) this.ready?.();
-    if (message.ports !== undefined) this.rows = message.ports;
+    if (message.ports === undefined) return;
+    this.rows = message.ports;
+    this.load = { idle: message.idle, latency: message.latency };
   }
 }
 

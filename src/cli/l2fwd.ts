@@ -146,6 +146,12 @@ class Forwarder {
     return this.states[device].reduce((sum, state) => sum + f64[(state >> 1) + FORWARD.DROPPED], 0);
   }
 
+  /** Says how the link of a device is: what cannot leave by one that is down is dropped at once. */
+  link(device: 0 | 1, up: boolean): void {
+    const heap = processArena().views.i32;
+    for (const state of this.states[device]) heap[state + FORWARD.LINK_DOWN] = up ? 0 : 1;
+  }
+
   /** Ends the threads; bounded. */
   stop(): Promise<void> {
     return this.threads.stop();
@@ -183,7 +189,7 @@ async function run(args: ParsedArguments): Promise<number> {
         { vf: a, name: what.addresses[0], dropped: () => forwarder.dropped(0) },
         { vf: b, name: what.addresses[1], dropped: () => forwarder.dropped(1) },
       ],
-      { json: what.json },
+      { json: what.json, more: () => model?.load ?? {} },
     );
     if (!what.json) {
       const names = devices.map((vf, i) => `${what.addresses[i]} (${vf.mac})`);
@@ -194,15 +200,15 @@ async function run(args: ParsedArguments): Promise<number> {
     await session.until(
       () => report.tick(model?.rows),
       () => {
-        a.link();
-        b.link();
+        forwarder.link(0, a.link().up);
+        forwarder.link(1, b.link().up);
       },
     );
     await forwarder.stop();
     const last = report.last();
     await closeDevices();
     await model?.close();
-    report.final(last, model?.rows);
+    report.final(last, model?.rows, model?.load.latency);
     return session.status();
   } finally {
     await closeDevices();

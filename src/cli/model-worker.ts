@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { processArena } from '../memory/arena.ts';
 import type { NicCounters } from '../model/nic.ts';
+import type { LatencyRow } from '../model/ports/latency.ts';
 import { openTap } from '../model/ports/tap.ts';
 import { runModel, type ServedModel, serveModel } from '../model/server/index.ts';
 import { systemClock } from '../support/clock.ts';
@@ -20,11 +21,24 @@ export interface ModelWorkerData {
   readonly verbose: boolean;
 }
 
+/** How the model itself is doing. */
+export interface ModelLoad {
+  /** Share, 0 to 1, of the time in which there was nothing to move: of the last interval; in the last report, from first to last work. */
+  readonly idle: number;
+  /** One row a generator with latency=N, since the start. */
+  readonly latency: readonly LatencyRow[];
+}
+
 /** What the Worker says. */
 export type ModelMessage =
   | { readonly kind: 'ready'; readonly sockets: readonly string[] }
   | { readonly kind: 'log'; readonly text: string }
-  | { readonly kind: 'counters'; readonly final: boolean; readonly rows: readonly NicCounters[] }
+  | {
+      readonly kind: 'counters';
+      readonly final: boolean;
+      readonly rows: readonly NicCounters[];
+      readonly load: ModelLoad;
+    }
   /** The model could not be made; `usage`: because of what it was told. */
   | { readonly kind: 'failed'; readonly message: string; readonly usage: boolean };
 
@@ -54,11 +68,13 @@ function run({ setup, stop, verbose }: ModelWorkerData): void {
     return;
   }
   const { nic, server } = model;
-  const report = (final: boolean): void => say({ kind: 'counters', final, rows: nic.counters() });
+  const report = (final: boolean, share: number): void => {
+    const load = { idle: Math.round(share * 1000) / 1000, latency: nic.latencies() };
+    say({ kind: 'counters', final, rows: nic.counters(), load });
+  };
   try {
     say({ kind: 'ready', sockets: server.paths });
-    runModel({ nic, server, stop, report: () => report(false) });
-    report(true);
+    report(true, runModel({ nic, server, stop, report: (idle) => report(false, idle) }));
   } finally {
     model.close();
   }

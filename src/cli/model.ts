@@ -16,8 +16,9 @@ import {
   UsageError,
 } from './arguments.ts';
 import { countersLine } from './hosted-model.ts';
+import { latencyLine } from './latency-line.ts';
 import { formatMac, MODEL_OPTIONS, type ModelSetup, modelSetup } from './model-setup.ts';
-import type { ModelMessage, ModelWorkerData } from './model-worker.ts';
+import type { ModelLoad, ModelMessage, ModelWorkerData } from './model-worker.ts';
 import { Session } from './session.ts';
 
 /** Workers run the built program, whatever this one was started from. */
@@ -92,7 +93,7 @@ async function run(args: ParsedArguments): Promise<number> {
         process.stderr.write(`ixy model: ${message.text}\n`);
         return;
       case 'counters':
-        printer.counters(message.rows, message.final);
+        printer.counters(message.rows, message.load, message.final);
         return;
       case 'failed':
         failed = message.usage ? new UsageError(message.message) : new Error(message.message);
@@ -154,14 +155,15 @@ class Printer {
     else this.session.print('ready');
   }
 
-  counters(rows: readonly NicCounters[], final: boolean): void {
+  counters(rows: readonly NicCounters[], load: ModelLoad, final: boolean): void {
     const { seconds, roundedSeconds } = this.session;
     if (this.output.json) {
       // The model has no devices of its own; the key is there because every command has it.
-      const report = { seconds: roundedSeconds, devices: [], ports: rows };
+      const report = { seconds: roundedSeconds, devices: [], ports: rows, ...load };
       this.line(final ? { ...report, final: true } : report);
     } else if (final) {
       for (const row of rows) this.session.print(countersLine(row));
+      for (const row of load.latency) this.session.print(latencyLine(row));
     } else if (this.output.verbose) {
       for (const [i, row] of rows.entries()) this.session.print(this.rates(row, i, seconds));
     }

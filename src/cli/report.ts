@@ -3,8 +3,10 @@
 
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import type { NicCounters } from '../model/nic.ts';
+import type { LatencyRow } from '../model/ports/latency.ts';
 import { native } from '../support/native.ts';
 import { countersLine } from './hosted-model.ts';
+import { latencyLine } from './latency-line.ts';
 import type { Session } from './session.ts';
 
 /** Preamble, start delimiter, gap: what a frame costs on the wire beside its bytes and CRC. */
@@ -166,8 +168,12 @@ export class RunReport {
     return this.look(true);
   }
 
-  /** @param rows what `last` gave, @param ports the final rows of the command's own model */
-  final(rows: readonly DeviceReport[], ports: readonly NicCounters[] | undefined): void {
+  /** @param rows what `last` gave, @param ports the final rows of the command's own model, @param latency likewise */
+  final(
+    rows: readonly DeviceReport[],
+    ports: readonly NicCounters[] | undefined,
+    latency: readonly LatencyRow[] = [],
+  ): void {
     if (this.options.json) {
       this.json(rows, ports, { final: true });
       return;
@@ -179,6 +185,7 @@ export class RunReport {
       );
     }
     for (const row of ports ?? []) this.print(countersLine(row));
+    for (const row of latency) this.print(latencyLine(row));
   }
 
   private look(whole: boolean): DeviceReport[] {

@@ -13,6 +13,7 @@ import { makePf } from './pf.ts';
 import type { Pf, PfOptions } from './pf-types.ts';
 import type { FrameLoops } from './ports/frame-loops.ts';
 import { type CableBox, makePort, type PortContext } from './ports/index.ts';
+import type { LatencyBox } from './ports/latency.ts';
 import { PortSwitch } from './switch.ts';
 import { LOOKUP_BYTES } from './switch-lookup.ts';
 import { SwitchTables } from './switch-tables.ts';
@@ -47,6 +48,7 @@ export interface NicParts {
   readonly seed: number;
   readonly trapAll: boolean;
   readonly cables: CableBox;
+  readonly latencies: LatencyBox;
   /** The loops of generators and sinks over the present views. */
   frameLoops(): FrameLoops;
   readonly openTap?: PortContext['openTap'];
@@ -215,6 +217,7 @@ export class NicPort {
       vfMac: (vf) => this.vfMac(vf),
       onError: (message) => parts.log.warn(`port ${index}: ${message}`),
       cables: parts.cables,
+      latencies: parts.latencies,
       ...(parts.openTap === undefined ? {} : { openTap: parts.openTap }),
     };
   }

@@ -13,6 +13,7 @@ import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf-types.ts';
 import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
+import { LatencyBox, type LatencyRow } from './ports/latency.ts';
 import { STAGING_BYTES } from './tx-staging.ts';
 import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
 import type { VfDevice } from './vf-device.ts';
@@ -76,6 +77,7 @@ export class Nic {
   private readonly rx: RxEngine;
   private readonly tx: TxEngine;
   private frameLoops: FrameLoops;
+  private readonly latencyBox = new LatencyBox();
   private turn = 0;
   private sinceSync = 0;
   private steps = 0;
@@ -175,6 +177,11 @@ export class Nic {
     );
   }
 
+  /** One row a generator that stamps frames. */
+  latencies(): LatencyRow[] {
+    return this.latencyBox.rows();
+  }
+
   /** Takes fresh views of the memory, which may have grown. Done by itself at every step and DMA map. */
   refreshViews(): void {
     const views = this.options.memory.views;
@@ -218,6 +225,7 @@ export class Nic {
       seed,
       trapAll,
       cables: new CableBox(),
+      latencies: this.latencyBox,
       frameLoops: () => this.frameLoops,
       ...(openTap === undefined ? {} : { openTap }),
       views: () => memory.views,

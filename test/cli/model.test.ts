@@ -113,7 +113,9 @@ describe('ixy model', () => {
     model.child.kill('SIGTERM');
     expect((await model.end()).status).toBe(0);
     const last = JSON.parse(model.lines.at(-1) ?? '') as Record<string, unknown>;
-    expect(last).toMatchObject({ final: true, devices: [] });
+    expect(last).toMatchObject({ final: true, devices: [], latency: [] });
+    expect(last.idle).toBeGreaterThanOrEqual(0);
+    expect(last.idle).toBeLessThanOrEqual(1);
     expect(Object.keys((last.ports as object[])[0] ?? {})).toEqual([
       ...['port', 'vf', 'offered', 'delivered', 'missedNoDescriptor', 'missedDisabled', 'spoofed'],
       ...['filtered', 'iommuFaults', 'sinkReceived', 'sinkGaps', 'sinkDuplicates', 'sinkCorrupt'],

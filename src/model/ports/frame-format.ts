@@ -5,7 +5,7 @@
 //
 //   byte 34  UDP source port 49152 + flow    44  sequence number, low 32 bits
 //        36  UDP destination port 9          48  its complement
-//        42  magic                           52  sequence number, high 16 bits; complement
+//        42  magic, or that of stamped ones   52  sequence number, high 16 bits; complement
 //                                            56  complement of the source port bytes
 //        60  pattern to the end              58  stream (port index); complement
 //
@@ -19,6 +19,8 @@ export const STREAMS = 256;
 
 /** Payload bytes 42 and 43. */
 const MAGIC = 0x4978;
+/** The same of a frame whose latency is measured. */
+const STAMPED_MAGIC = 0x4979;
 const DESTINATION_PORT = 9;
 const SOURCE_NET = 0xc612; // 198.18
 const DESTINATION_NET = 0xc613; // 198.19
@@ -43,6 +45,7 @@ export const HALF_DESTINATION_PORT = swap16(DESTINATION_PORT);
 export const HALF_SOURCE_NET = swap16(SOURCE_NET);
 export const HALF_DESTINATION_NET = swap16(DESTINATION_NET);
 export const HALF_MAGIC = swap16(MAGIC);
+export const HALF_STAMPED_MAGIC = swap16(STAMPED_MAGIC);
 
 /** Bytes 32 and 33, the low half of word 8. */
 export function halfDestinationHost(stream: number): number {
@@ -78,11 +81,11 @@ function ipChecksum(length: number, stream: number): number {
   );
 }
 
-function udpChecksum(length: number, stream: number): number {
+function udpChecksum(length: number, stream: number, magic: number): number {
   const host = (stream << 8) | HOST;
   const udpLength = length - 34;
   let sum = SOURCE_NET + DESTINATION_NET + host + host + 17 + udpLength;
-  sum += DESTINATION_PORT + udpLength + MAGIC + ((stream << 8) | (~stream & 0xff));
+  sum += DESTINATION_PORT + udpLength + magic + ((stream << 8) | (~stream & 0xff));
   // Whole pattern words sum to zero; one to three bytes of the last do not.
   const last = patternWord(length >>> 2);
   if ((length & 3) >= 1) sum += (last & 0xff) << 8;
@@ -99,8 +102,10 @@ export const wordIpChecksum = (length: number, stream: number): number =>
   wordOf(ipChecksum(length, stream), SOURCE_NET);
 export const wordHosts = (stream: number): number => wordOf((stream << 8) | HOST, DESTINATION_NET);
 export const wordUdpLength = (length: number): number => wordOf(DESTINATION_PORT, length - 34);
-export const wordUdpChecksum = (length: number, stream: number): number =>
-  wordOf(udpChecksum(length, stream), MAGIC);
+export const wordUdpChecksum = (length: number, stream: number, stamped = false): number => {
+  const magic = stamped ? STAMPED_MAGIC : MAGIC;
+  return wordOf(udpChecksum(length, stream, magic), magic);
+};
 
 /**
  * Writes all of a frame but its MACs, flow and sequence number.

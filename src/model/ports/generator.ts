@@ -4,8 +4,15 @@
 
 import { type FrameBatch, LOOP_BATCH } from '../plain-loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
-import { halfDestinationHost, halfStream, STREAMS, writeTemplate } from './frame-format.ts';
+import {
+  halfDestinationHost,
+  halfStream,
+  STREAMS,
+  wordUdpChecksum,
+  writeTemplate,
+} from './frame-format.ts';
 import { type FrameLoops, GEN } from './frame-loops.ts';
+import type { LatencyTrack } from './latency.ts';
 import { Pacer } from './pacer.ts';
 import type { FinitePort, PortContext } from './port-context.ts';
 import { Sink } from './sink.ts';
@@ -23,6 +30,8 @@ export class GenPort implements WirePort, FinitePort {
   private readonly context: PortContext;
   private readonly gen: GenSpec;
   private readonly pacer: Pacer | null;
+  /** Absent where no frame is stamped. */
+  private readonly latency: LatencyTrack | undefined;
   /** Heap word of the state block (GEN), of each template, of room for a frame that cannot be written in place. */
   private readonly block: number;
   private readonly templates: readonly number[];
@@ -49,6 +58,10 @@ export class GenPort implements WirePort, FinitePort {
     this.gen = gen;
     this.context = context;
     this.pacer = gen.rate === null ? null : new Pacer(context.clock, gen.rate);
+    this.latency =
+      gen.latency === null
+        ? undefined
+        : context.latencies.open(context.port, context.clock, gen.latency, gen.flows);
     this.sink = new Sink(context);
     this.longest = Math.max(...gen.lengths);
     this.scratch = context.allocate(this.longest + 8) >>> 2;
@@ -71,7 +84,6 @@ export class GenPort implements WirePort, FinitePort {
     if (this.pacer !== null) n = this.pacer.allowance(n);
     const sent = n > 0 ? this.send(n) : 0;
     this.pacer?.sent(sent);
-    this.offered += sent;
     return sent;
   }
 
@@ -90,25 +102,32 @@ export class GenPort implements WirePort, FinitePort {
   private send(n: number): number {
     const { ingress, batch } = this.context;
     const loops = this.context.frameLoops();
-    let sent = 0;
-    while (sent < n) {
-      const wanted = Math.min(n - sent, LOOP_BATCH);
+    // A run ends with the frame that is to be stamped.
+    const every = this.gen.latency ?? LOOP_BATCH;
+    const before = this.offered;
+    const end = before + n;
+    while (this.offered < end) {
+      const toStamp = this.latency === undefined ? LOOP_BATCH : every - (this.offered % every);
+      const wanted = Math.min(end - this.offered, LOOP_BATCH, toStamp);
       const room = ingress.claim(this.destination0, this.destination1, this.longest, wanted);
-      if (room > 0) {
-        loops.write(this.block, room);
-        ingress.commit(room);
-        sent += room;
-        if (room === wanted) continue;
-      } else {
-        if (!this.offerOne(batch, loops)) break;
-        sent++;
+      if (room === 0) {
+        if (!this.offerOne(batch, loops, toStamp === 1)) break;
+        this.offered++;
+        continue;
       }
+      loops.write(this.block, room);
+      if (room === toStamp && this.latency !== undefined) {
+        const us = this.latency.now();
+        this.stamp(this.latency, batch.targets[room - 1]!, batch.sizes[room - 1]!, us);
+      }
+      ingress.commit(room);
+      this.offered += room;
     }
-    return sent;
+    return this.offered - before;
   }
 
   /** One frame by way of a copy. @returns false where it has to wait; it is the next one then */
-  private offerOne(batch: FrameBatch, loops: FrameLoops): boolean {
+  private offerOne(batch: FrameBatch, loops: FrameLoops, stamped: boolean): boolean {
     const { i32 } = this.context.views();
     const { block } = this;
     const flow = i32[block + GEN.FLOW]!;
@@ -119,12 +138,32 @@ export class GenPort implements WirePort, FinitePort {
     loops.write(block, 1);
     const at = (this.scratch << 2) >>> 0;
     const closedLoop = this.pacer === null;
-    if (this.context.ingress.offer(at, batch.sizes[0]!, closedLoop) !== OFFER.AGAIN) return true;
+    const track = stamped ? this.latency : undefined;
+    const us = track?.now() ?? 0;
+    const length = batch.sizes[0]!;
+    if (track !== undefined) i32[this.scratch + 10] = this.stampedWord(length);
+    if (this.context.ingress.offer(at, length, closedLoop) !== OFFER.AGAIN) {
+      if (track !== undefined) this.stamp(track, this.scratch, length, us);
+      return true;
+    }
     i32[block + GEN.FLOW] = flow;
     i32[block + GEN.LOW] = low;
     i32[block + GEN.HIGH] = high;
     i32[block + GEN.TURN] = turn;
     return false;
+  }
+
+  /** Marks the frame at heap word w, which was or is about to be handed over at `us`. */
+  private stamp(track: LatencyTrack, w: number, length: number, us: number): void {
+    const { i32 } = this.context.views();
+    i32[w + 10] = this.stampedWord(length);
+    const half = i32[w + 8]! >>> 16;
+    const sequence = (i32[w + 11]! >>> 0) + (i32[w + 13]! & 0xffff) * 2 ** 32;
+    track.sent(((half & 0x3f) << 8) | (half >>> 8), sequence, us);
+  }
+
+  private stampedWord(length: number): number {
+    return wordUdpChecksum(length, this.context.port, true);
   }
 
   /** Brings the MACs in the templates up to date. @returns false while the VF has none to send to */

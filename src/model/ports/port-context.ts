@@ -7,6 +7,7 @@ import type { FrameBatch } from '../plain-loops.ts';
 import type { Ingress, WirePort } from '../types.ts';
 import type { CableBox } from './cable.ts';
 import type { FrameLoops } from './frame-loops.ts';
+import type { LatencyBox } from './latency.ts';
 
 /** The model as a wire port sees it. */
 export interface PortContext {
@@ -32,6 +33,8 @@ export interface PortContext {
   onError(message: string): void;
   /** Joins the two ends of each cable: one box a model. */
   readonly cables: CableBox;
+  /** Stamps of generators, for the sinks of all ports. One a NIC. */
+  readonly latencies: LatencyBox;
   /** Makes `tap:NAME`; absent where there are no TAP devices. */
   openTap?(name: string, context: PortContext): WirePort;
 }

@@ -10,6 +10,7 @@ import {
   HALF_DESTINATION_PORT,
   HALF_MAGIC,
   HALF_SOURCE_NET,
+  HALF_STAMPED_MAGIC,
   HEADER_BYTES,
   halfDestinationHost,
   halfStream,
@@ -46,7 +47,8 @@ export class Sink {
 
   constructor(context: PortContext) {
     this.context = context;
-    this.lines = context.allocate(LINES * LINE_WORDS * 4) >>> 2;
+    // One more line, for stamped frames.
+    this.lines = context.allocate((LINES + 1) * LINE_WORDS * 4) >>> 2;
     this.pattern = context.allocate(MAX_FRAME) >>> 2;
     this.scratch = context.allocate(MAX_FRAME) >>> 2;
     this.figures = new Float64Array(context.vfs * FIGURES);
@@ -92,10 +94,12 @@ export class Sink {
     const { i32, u8 } = views;
     const word = (offset & 7) === 0 ? offset >>> 2 : this.aligned(u8, offset, length);
     if (length >= HEADER_BYTES && length <= MAX_FRAME) {
-      const line = this.lineOf(i32, length, (i32[word + 14]! >>> 16) & 0xff);
+      const stream = (i32[word + 14]! >>> 16) & 0xff;
+      const stamped = i32[word + 10]! >>> 16 === HALF_STAMPED_MAGIC;
+      const line = this.lineOf(i32, length, stream, stamped);
       if (this.context.frameLoops().intact(word, length, line, this.pattern)) {
         const half = i32[word + 8]! >>> 16;
-        return this.inSequence(i32, word, ((half & 0x3f) << 8) | (half >>> 8), vf);
+        return this.inSequence(i32, word, ((half & 0x3f) << 8) | (half >>> 8), vf, stamped);
       }
     }
     if (looksGenerated(u8, offset, length)) this.figures[vf * FIGURES + 3]!++;
@@ -104,7 +108,13 @@ export class Sink {
   }
 
   /** Takes in the number of an intact frame. @returns 1 where it is received for the first time */
-  private inSequence(i32: Int32Array, word: number, flow: number, vf: number): number {
+  private inSequence(
+    i32: Int32Array,
+    word: number,
+    flow: number,
+    vf: number,
+    stamped: boolean,
+  ): number {
     const stream = (i32[word + 14]! >>> 16) & 0xff;
     let sequences = this.streams[stream];
     if (sequences === undefined) {
@@ -118,13 +128,15 @@ export class Sink {
       return 0;
     }
     this.figures[vf * FIGURES + 1]! += verdict === LATE ? -1 : verdict;
+    if (stamped) this.context.latencies.find(stream)?.arrived(flow, seq);
     return 1;
   }
 
   /** Heap word of the cache line of a length and a stream, filled. */
-  private lineOf(i32: Int32Array, length: number, stream: number): number {
-    const line = this.lines + ((length ^ stream) & (LINES - 1)) * LINE_WORDS;
-    if (i32[line] !== ((stream << 16) | length)) fillLine(i32, line, length, stream);
+  private lineOf(i32: Int32Array, length: number, stream: number, stamped = false): number {
+    const index = stamped ? LINES : (length ^ stream) & (LINES - 1);
+    const line = this.lines + index * LINE_WORDS;
+    if (i32[line] !== ((stream << 16) | length)) fillLine(i32, line, length, stream, stamped);
     return line;
   }
 
@@ -136,13 +148,19 @@ export class Sink {
   }
 }
 
-function fillLine(i32: Int32Array, line: number, length: number, stream: number): void {
+function fillLine(
+  i32: Int32Array,
+  line: number,
+  length: number,
+  stream: number,
+  stamped: boolean,
+): void {
   i32[line] = (stream << 16) | length;
   i32[line + 1] = wordLength(length);
   i32[line + 2] = wordIpChecksum(length, stream);
   i32[line + 3] = wordHosts(stream);
   i32[line + 4] = wordUdpLength(length);
-  i32[line + 5] = wordUdpChecksum(length, stream);
+  i32[line + 5] = wordUdpChecksum(length, stream, stamped);
   i32[line + 6] = halfDestinationHost(stream) | 0xc00000;
   i32[line + 7] = halfStream(stream) << 16;
 }
@@ -160,7 +178,7 @@ function looksGenerated(u8: Uint8Array, offset: number, length: number): boolean
   if ((half(12) | (half(14) << 16)) === WORD_TYPE) marks++;
   if (half(26) === HALF_SOURCE_NET && half(30) === HALF_DESTINATION_NET) marks++;
   if (half(36) === HALF_DESTINATION_PORT) marks++;
-  if (half(42) === HALF_MAGIC) marks++;
+  if (half(42) === HALF_MAGIC || half(42) === HALF_STAMPED_MAGIC) marks++;
   if (opposite(44, 48) && opposite(46, 50) && opposite(52, 54)) marks++;
   if (opposite(34, 56)) marks++;
   return marks >= MARKS_NEEDED;

@@ -18,6 +18,8 @@ export interface GenSpec {
   readonly flows: number;
   /** Frames after which it stops, or null. */
   readonly count: number | null;
+  /** One frame in so many is stamped, and its latency measured where it comes back; null: none. */
+  readonly latency: number | null;
   /** VF addressed and counted for. */
   readonly vf: number;
   /** Destination MAC instead of the VF's, 6 bytes. */
@@ -46,7 +48,7 @@ export type PortSpec =
   | { readonly kind: 'cable'; readonly cable: number };
 
 const FORMS =
-  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
+  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
 
 /** Simple IMIX, 7:4:1 of 64, 594 and 1518 bytes with CRC, mixed so that no size comes in one block. */
 const IMIX_SIZES = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
@@ -107,11 +109,12 @@ function parseGen(spec: string, rest: string): GenSpec {
   const items = rest === '' ? [] : rest.split(',');
   // "imix" alone is what users of other generators type.
   const named = items.map((item) => (item === 'imix' ? 'size=imix' : item));
-  const given = options(spec, named, ['size', 'rate', 'flows', 'count', 'vf', 'dst']);
+  const given = options(spec, named, ['size', 'rate', 'flows', 'count', 'latency', 'vf', 'dst']);
   const size = given.get('size') ?? '64';
   const sizes = size === 'imix' ? IMIX_SIZES : [integer(spec, 'size', size, MIN_SIZE, MAX_SIZE)];
   const pps = given.get('rate');
   const count = given.get('count');
+  const latency = given.get('latency');
   const dst = given.get('dst');
   return {
     kind: 'gen',
@@ -119,6 +122,7 @@ function parseGen(spec: string, rest: string): GenSpec {
     rate: pps === undefined ? null : rate(spec, pps),
     flows: integer(spec, 'flows', given.get('flows') ?? '1', 1, MAX_FLOWS),
     count: count === undefined ? null : integer(spec, 'count', count, 1, 2 ** 48 - 1),
+    latency: latency === undefined ? null : integer(spec, 'latency', latency, 1, 1e6),
     vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
     dst: dst === undefined ? null : mac(spec, dst),
   };

@@ -2,6 +2,7 @@
 // nothing moves. A doorbell in shared memory wakes nobody, so sleep is short; a message on a
 // socket does. Runs in a Worker, whose main thread owns signals and printing (design: threads).
 
+import { systemClock } from '../../support/clock.ts';
 import { native } from '../../support/native.ts';
 
 /** The parts of a running model that the loop drives. */
@@ -12,8 +13,11 @@ export interface LoopParts {
   readonly server: { serve(timeoutMs: number): number };
   /** Word 0, in shared memory: not 0 ends the loop, within a sleep or one turn. */
   readonly stop: Int32Array;
-  /** Called about once a second, from inside the loop. */
-  readonly report: () => void;
+  /**
+   * Called about once a second, from inside the loop.
+   * @param idle share, 0 to 1, of the time since the last call in which there was nothing to move
+   */
+  readonly report: (idle: number) => void;
 }
 
 /** Frames that each queue and port may move at a step. */
@@ -26,14 +30,22 @@ const SPIN_MS = 1;
 const IDLE_MS = 1;
 const LONG_IDLE_MS = 2;
 const LONG_AFTER_MS = 100;
-const REPORT_MS = 1000;
+const REPORT_US = 1_000_000;
 
-/** Runs until the stop word says otherwise. */
-export function runModel(parts: LoopParts): void {
+/**
+ * Runs until the stop word says otherwise.
+ * @returns idle share of the time from the first to the last frame or message, 1 where there were none
+ */
+export function runModel(parts: LoopParts): number {
   const { nic, server, stop, report } = parts;
-  let now = performance.now();
-  let lastWork = now;
-  let nextReport = now + REPORT_MS;
+  const clock = systemClock; // performance.now() leaves garbage behind
+  let turnStart = clock.nowUs();
+  let lastWork = turnStart;
+  let nextReport = turnStart + REPORT_US;
+  let reported = turnStart;
+  let idle = 0;
+  const underLoad = { from: -1, idleBefore: 0, until: 0, idle: 0 };
+  let idleInAll = 0;
   while (Atomics.load(stop, 0) === 0) {
     let work = 0;
     for (let i = 0; i < STEPS; i++) {
@@ -41,16 +53,33 @@ export function runModel(parts: LoopParts): void {
       work += moved;
       if (moved === 0) break;
     }
-    now = performance.now();
-    const sleep = work > 0 ? 0 : sleepMs(now - lastWork);
+    let now = clock.nowUs();
+    const busy = work > 0;
+    const sleep = busy ? 0 : sleepMs((now - lastWork) / 1000);
     work += server.serve(sleep);
     if (work > 0) lastWork = now;
     else if (sleep === 0) native().yieldCpu(); // the driver may wait for this very CPU
+    if (busy) {
+      if (underLoad.from < 0) {
+        underLoad.from = turnStart;
+        underLoad.idleBefore = idleInAll;
+      }
+      underLoad.until = now;
+      underLoad.idle = idleInAll - underLoad.idleBefore;
+    } else {
+      now = clock.nowUs();
+      idle += now - turnStart;
+      idleInAll += now - turnStart;
+    }
+    turnStart = now;
     if (now >= nextReport) {
-      nextReport = now + REPORT_MS;
-      report();
+      nextReport = now + REPORT_US;
+      report(idle / (now - reported));
+      reported = now;
+      idle = 0;
     }
   }
+  return underLoad.from < 0 ? 1 : underLoad.idle / (underLoad.until - underLoad.from);
 }
 
 function sleepMs(idleMs: number): number {

@@ -5,6 +5,7 @@ import type { ArenaViews } from '../../../src/memory/layout.ts';
 import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/plain-loops.ts';
 import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import { CableBox, type PortContext } from '../../../src/model/ports/index.ts';
+import { LatencyBox } from '../../../src/model/ports/latency.ts';
 import { OFFER, type PortCounters, type WirePort } from '../../../src/model/types.ts';
 
 export interface Offered {
@@ -66,6 +67,7 @@ export function makeHarness(
       cables: options.cables ?? new CableBox(),
       clock: { nowUs: () => harness.nowUs, sleepUs: () => {} },
       batch,
+      latencies: new LatencyBox(),
       views: () => views,
       frameLoops: () => frameLoops,
       allocate: (sizeBytes) => {

@@ -21,6 +21,7 @@ describe('a port spec is refused', () => {
     ['gen:flows=0', /flows= an integer from 1 to 16384/],
     ['gen:flows=16385', /flows= an integer from 1 to 16384/],
     ['gen:count=0', /count= an integer from 1/],
+    ['gen:latency=0', /latency= an integer from 1 to 1000000/],
     ['gen:vf=64', /vf= an integer from 0 to 63/],
     ['gen:dst=02:09', /dst= a MAC.*got "02:09"/],
     ['pcap:', /a file to play/],
@@ -47,6 +48,7 @@ test('gen alone is closed loop, 60 bytes without CRC, one flow to VF 0, without 
     rate: null,
     flows: 1,
     count: null,
+    latency: null,
     vf: 0,
     dst: null,
   });
@@ -54,13 +56,16 @@ test('gen alone is closed loop, 60 bytes without CRC, one flow to VF 0, without 
 
 test('gen takes every key, a scaled rate and a MAC with colons', () => {
   expect(
-    parsePortSpec('gen:size=1518,rate=1.5M,flows=16384,count=7,vf=3,dst=02:0A:ff:00:01:02'),
+    parsePortSpec(
+      'gen:size=1518,rate=1.5M,flows=16384,count=7,latency=64,vf=3,dst=02:0A:ff:00:01:02',
+    ),
   ).toEqual({
     kind: 'gen',
     lengths: [1514],
     rate: 1_500_000,
     flows: 16_384,
     count: 7,
+    latency: 64,
     vf: 3,
     dst: Uint8Array.of(2, 10, 255, 0, 1, 2),
   });

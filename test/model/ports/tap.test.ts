@@ -7,6 +7,7 @@ import { makeFrameBatch } from '../../../src/model/plain-loops.ts';
 import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import type { PortContext } from '../../../src/model/ports/index.ts';
 import { CableBox } from '../../../src/model/ports/index.ts';
+import { LatencyBox } from '../../../src/model/ports/latency.ts';
 import { openTap, type TapPort } from '../../../src/model/ports/tap.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { VfioError } from '../../../src/support/errors.ts';
@@ -32,6 +33,7 @@ function context(offered: Buffer[], errors: string[]): PortContext {
     seed: 1,
     cables: new CableBox(),
     batch,
+    latencies: new LatencyBox(),
     views: () => views,
     frameLoops: () => makeFrameLoops(views, batch),
     allocate: (sizeBytes) => arena.allocateControl(sizeBytes),

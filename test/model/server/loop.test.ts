@@ -31,6 +31,40 @@ test('a stop word that is set already ends it before anything moves', () => {
   runModel({ nic: { step: fail }, server: { serve: fail }, stop, report: fail });
 });
 
+test('says which share of the time there was nothing to move, and while there was work', () => {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  let steps = 0;
+  let turns = 0;
+  const idle = runModel({
+    // Nothing, then work in every step, then nothing again.
+    nic: { step: () => (steps++ >= 50 && steps < 5000 ? 1 : 0) },
+    server: {
+      serve: () => {
+        turns++;
+        if (turns > 50 + 5000 / 8 + 2000) Atomics.store(stop, 0, 1);
+        return 0;
+      },
+    },
+    stop,
+    report: () => {},
+  });
+  expect(idle).toBe(0);
+  expect(steps).toBeGreaterThan(5000);
+  Atomics.store(stop, 0, 0);
+  const nothing = runModel({
+    nic: { step: () => 0 },
+    server: {
+      serve: () => {
+        Atomics.store(stop, 0, 1);
+        return 0;
+      },
+    },
+    stop,
+    report: () => {},
+  });
+  expect(nothing).toBe(1);
+});
+
 test('while frames move the sockets are looked at without waiting', () => {
   const timeouts = run(
     () => 1,

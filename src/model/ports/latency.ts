@@ -1,0 +1,118 @@
+// Latency of stamped frames: when the NIC handed one to a VF, and when it came back out of the
+// chip, on whichever port. A generator stamps one frame in so many (latency=N in its SPEC);
+// the frame carries another magic number, so that sinks spend time on these only.
+
+import type { Clock } from '../../support/clock.ts';
+
+/** Stamps under way that a stream remembers: more than the rings of a VF hold. Older ones count as lost. */
+const STAMPS = 16_384;
+/** Sub-buckets of each power of two: values are right to 1 in 64. */
+const SUB_BITS = 6;
+const SUBS = 1 << SUB_BITS;
+const LINEAR = 2 * SUBS;
+const MAX_BITS = 40;
+const BUCKETS = LINEAR + (MAX_BITS - SUB_BITS - 1) * SUBS;
+
+/** What a generator's stamped frames took. */
+export interface LatencyRow {
+  /** Port of the generator. */
+  readonly port: number;
+  readonly samples: number;
+  readonly maxNs: number;
+  /** [highest value in ns, samples], ascending, none of them empty; a value is right to 1 in 64. */
+  readonly buckets: readonly (readonly [number, number])[];
+}
+
+/** Index of the bucket of a whole number of ns. */
+function bucketOf(ns: number): number {
+  if (ns < LINEAR) return ns;
+  const bits = Math.min(MAX_BITS - 1, Math.floor(Math.log2(ns)));
+  const sub = Math.min(SUBS - 1, Math.floor(ns / 2 ** (bits - SUB_BITS)) - SUBS);
+  return LINEAR + (bits - SUB_BITS - 1) * SUBS + sub;
+}
+
+/** Highest value of a bucket. */
+function highestOf(bucket: number): number {
+  if (bucket < LINEAR) return bucket;
+  const bits = Math.floor((bucket - LINEAR) / SUBS) + SUB_BITS + 1;
+  const sub = (bucket - LINEAR) % SUBS;
+  return (SUBS + sub + 1) * 2 ** (bits - SUB_BITS) - 1;
+}
+
+/** The stamps of one stream. Its frames are numbered as offered: sequence * flows + flow. */
+export class LatencyTrack {
+  private readonly clock: Clock;
+  private readonly every: number;
+  private readonly flows: number;
+  /** By number of the stamp modulo STAMPS: that number, -1 where none is under way; when it was sent. */
+  private readonly stamps = new Float64Array(STAMPS).fill(-1);
+  private readonly times = new Float64Array(STAMPS);
+  private readonly counts = new Float64Array(BUCKETS);
+  private samples = 0;
+  private maxNs = 0;
+
+  /** @param every one frame in so many is stamped: the last of them; @param flows of the generator */
+  constructor(clock: Clock, every: number, flows: number) {
+    this.clock = clock;
+    this.every = every;
+    this.flows = flows;
+  }
+
+  /** A frame is about to be handed over. @returns the time to give to `sent` */
+  now(): number {
+    return this.clock.nowUs();
+  }
+
+  /** Frame `sequence` of `flow` was handed over at `us`. */
+  sent(flow: number, sequence: number, us: number): void {
+    const stamp = this.stampOf(flow, sequence);
+    this.stamps[stamp % STAMPS] = stamp;
+    this.times[stamp % STAMPS] = us;
+  }
+
+  /** It came back. */
+  arrived(flow: number, sequence: number): void {
+    const stamp = this.stampOf(flow, sequence);
+    const at = stamp % STAMPS;
+    if (this.stamps[at] !== stamp) return;
+    this.stamps[at] = -1;
+    const us = this.clock.nowUs() - (this.times[at] as number);
+    const ns = Math.max(0, Math.round(us * 1000));
+    const bucket = bucketOf(ns);
+    this.counts[bucket] = (this.counts[bucket] as number) + 1;
+    this.samples++;
+    this.maxNs = Math.max(this.maxNs, ns);
+  }
+
+  private stampOf(flow: number, sequence: number): number {
+    return Math.floor((sequence * this.flows + flow) / this.every);
+  }
+
+  row(port: number): LatencyRow {
+    const buckets: [number, number][] = [];
+    for (const [bucket, count] of this.counts.entries()) {
+      if (count > 0) buckets.push([highestOf(bucket), count]);
+    }
+    return { port, samples: this.samples, maxNs: this.maxNs, buckets };
+  }
+}
+
+/** The tracks of a NIC, by the port of their generator. */
+export class LatencyBox {
+  private readonly tracks = new Map<number, LatencyTrack>();
+
+  /** Starts afresh for a generator. */
+  open(port: number, clock: Clock, every: number, flows: number): LatencyTrack {
+    const track = new LatencyTrack(clock, every, flows);
+    this.tracks.set(port, track);
+    return track;
+  }
+
+  find(port: number): LatencyTrack | undefined {
+    return this.tracks.get(port);
+  }
+
+  rows(): LatencyRow[] {
+    return [...this.tracks].sort(([a], [b]) => a - b).map(([port, track]) => track.row(port));
+  }
+}
