@@ -79,7 +79,8 @@ export function runModel(parts: LoopParts): number {
       idle = 0;
     }
   }
-  return underLoad.from < 0 ? 1 : underLoad.idle / (underLoad.until - underLoad.from);
+  const loaded = underLoad.until - underLoad.from;
+  return underLoad.from < 0 || loaded <= 0 ? 1 : underLoad.idle / loaded;
 }
 
 function sleepMs(idleMs: number): number {
