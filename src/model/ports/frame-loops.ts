@@ -52,11 +52,12 @@ export interface FrameLoops {
    */
   write(g: number, n: number): void;
   /**
-   * Passes over the frames of `offsets` and `lengths`, from index i on, that are intact, of this stream, of a length that
-   * has a cache line, and the expected ones of their flows; moves the expectations on.
+   * Passes over the frames of `offsets` and `lengths`, from index i on, that are intact (all but the MACs is what the
+   * generator makes for their length, any flow and number), of this stream, of a length that has a cache line, and
+   * the expected ones of their flows; moves the expectations on.
    * @param lines heap word of a sink's cache
    * @param pattern heap word of the pattern; index 0 is word 0 of a frame
-   * @param expected two words a flow: next sequence number, low 32 bits then high 16
+   * @param expected two words a flow: next sequence number, low 32 bits then high 16; of length 0: any number will do
    * @returns the index of the first that is not so
    */
   inOrder(
@@ -67,12 +68,6 @@ export interface FrameLoops {
     pattern: number,
     expected: Int32Array,
   ): number;
-  /**
-   * Whether all but the MACs of a frame is what the generator of its stream makes for its length, any flow and number.
-   * @param w heap word of the frame, even
-   * @param line heap word of the cache line of that stream and length
-   */
-  intact(w: number, length: number, line: number, pattern: number): boolean;
 }
 
 /** Makes the loops over these views. */
@@ -167,36 +162,34 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
       const w = offset >>> 2;
       const line = (lines + (((length ^ stream) & LINE_MASK) << 3)) | 0;
       if ((offset & 7) !== 0 || h[line] !== ((stream << 16) | length)) break;
-      if (((h[w + 14] >>> 16) & 0xff) !== stream || !intact(w, length, line, pattern)) break;
-      const half = h[w + 8] >>> 16;
+      const word14 = h[w + 14];
+      const ports = h[w + 8];
       const low = h[w + 11];
+      const high = h[w + 13];
+      let wrong = h[w + 3] ^ TYPE;
+      wrong |= h[w + 4] ^ h[line + 1];
+      wrong |= h[w + 5] ^ PROTOCOL;
+      wrong |= h[w + 6] ^ h[line + 2];
+      wrong |= h[w + 7] ^ h[line + 3];
+      wrong |= h[w + 9] ^ h[line + 4];
+      wrong |= h[w + 10] ^ h[line + 5];
+      // Word 8: the host below, the flow's port above, whose two top bits are set.
+      wrong |= (ports & 0xc0ffff) ^ h[line + 6];
+      // Word 14: complement of the port below, stream above.
+      wrong |= ((ports >>> 16) | h[line + 7]) ^ word14 ^ 0xffff;
+      wrong |= ~(low ^ h[w + 12]);
+      wrong |= ((high >>> 16) ^ high ^ 0xffff) & 0xffff;
+      if (wrong !== 0 || ((word14 >>> 16) & 0xff) !== stream) break;
+      if (length > SHORTEST && !bodyMatches(w, pattern, length)) break;
+      if (limit === 0) continue;
+      const half = ports >>> 16;
       const at = (((half & 0x3f) << 8) | (half >>> 8)) << 1;
-      if (at >= limit || expected[at] !== low || expected[at + 1] !== (h[w + 13] & 0xffff)) break;
+      if (at >= limit || expected[at] !== low || expected[at + 1] !== (high & 0xffff)) break;
       const next = (low + 1) | 0;
       expected[at] = next;
       if (next === 0) expected[at + 1] = expected[at + 1] + 1;
     }
     return i;
-  }
-
-  function intact(w: number, length: number, line: number, pattern: number): boolean {
-    const ports = h[w + 8];
-    const low = h[w + 11];
-    const high = h[w + 13];
-    let wrong = h[w + 3] ^ TYPE;
-    wrong |= h[w + 4] ^ h[line + 1];
-    wrong |= h[w + 5] ^ PROTOCOL;
-    wrong |= h[w + 6] ^ h[line + 2];
-    wrong |= h[w + 7] ^ h[line + 3];
-    wrong |= h[w + 9] ^ h[line + 4];
-    wrong |= h[w + 10] ^ h[line + 5];
-    // Word 8: the host below, the flow's port above, whose two top bits are set.
-    wrong |= (ports & 0xc0ffff) ^ h[line + 6];
-    // Word 14: complement of the port below, stream above.
-    wrong |= ((ports >>> 16) | h[line + 7]) ^ h[w + 14] ^ 0xffff;
-    wrong |= ~(low ^ h[w + 12]);
-    wrong |= ((high >>> 16) ^ high ^ 0xffff) & 0xffff;
-    return wrong === 0 && (length <= SHORTEST || bodyMatches(w, pattern, length));
   }
 
   /**
@@ -220,5 +213,5 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
     return mask === 0 || ((h[word + whole] ^ h[pattern + whole]) & mask) === 0;
   }
 
-  return { write, inOrder, intact };
+  return { write, inOrder };
 }

@@ -29,6 +29,7 @@ import type { PortContext } from './port-context.ts';
 import { DUPLICATE, FlowSequences, LATE } from './sequence.ts';
 
 const FIGURES = 4;
+const ANY_NUMBER = new Int32Array(new SharedArrayBuffer(0));
 /** Of six marks, how many make a damaged frame ours. A foreign UDP frame to port 9 shows two. */
 const MARKS_NEEDED = 3;
 
@@ -47,8 +48,8 @@ export class Sink {
 
   constructor(context: PortContext) {
     this.context = context;
-    // One more line, for stamped frames.
-    this.lines = context.allocate((LINES + 1) * LINE_WORDS * 4) >>> 2;
+    // A second cache for stamped frames.
+    this.lines = context.allocate(2 * LINES * LINE_WORDS * 4) >>> 2;
     this.pattern = context.allocate(MAX_FRAME) >>> 2;
     this.scratch = context.allocate(MAX_FRAME) >>> 2;
     this.figures = new Float64Array(context.vfs * FIGURES);
@@ -68,12 +69,12 @@ export class Sink {
       const sequences = this.streams[stream];
       let end = i;
       if (sequences !== undefined && length <= MAX_FRAME) {
-        this.lineOf(views.i32, length, stream);
+        this.fillLine(views.i32, length, stream);
         end = loops.inOrder(i, n, stream, this.lines, this.pattern, sequences.expected);
       }
       received += end - i;
       if (end === i) {
-        received += this.checkSlowly(views, offsets[i]! >>> 0, length, vf);
+        received += this.checkSlowly(views, i, vf);
         end++;
       }
       i = end;
@@ -89,15 +90,25 @@ export class Sink {
     counters.sinkCorrupt += this.figures[vf * FIGURES + 3]!;
   }
 
-  /** Any frame: of whatever alignment, damaged, out of order. @returns 1 where it counts as received */
-  private checkSlowly(views: ArenaViews, offset: number, length: number, vf: number): number {
+  /**
+   * Any frame: of whatever alignment, damaged, out of order.
+   * @param i index in the batch
+   * @returns 1 where it counts as received
+   */
+  private checkSlowly(views: ArenaViews, i: number, vf: number): number {
     const { i32, u8 } = views;
+    const { offsets, lengths } = this.context.batch;
+    const offset = offsets[i]! >>> 0;
+    const length = lengths[i]!;
     const word = (offset & 7) === 0 ? offset >>> 2 : this.aligned(u8, offset, length);
     if (length >= HEADER_BYTES && length <= MAX_FRAME) {
       const stream = (i32[word + 14]! >>> 16) & 0xff;
       const stamped = i32[word + 10]! >>> 16 === HALF_STAMPED_MAGIC;
-      const line = this.lineOf(i32, length, stream, stamped);
-      if (this.context.frameLoops().intact(word, length, line, this.pattern)) {
+      this.fillLine(i32, length, stream, stamped);
+      const lines = this.lines + (stamped ? LINES * LINE_WORDS : 0);
+      offsets[i] = word << 2;
+      const loops = this.context.frameLoops();
+      if (loops.inOrder(i, i + 1, stream, lines, this.pattern, ANY_NUMBER) > i) {
         const half = i32[word + 8]! >>> 16;
         return this.inSequence(i32, word, ((half & 0x3f) << 8) | (half >>> 8), vf, stamped);
       }
@@ -132,12 +143,11 @@ export class Sink {
     return 1;
   }
 
-  /** Heap word of the cache line of a length and a stream, filled. */
-  private lineOf(i32: Int32Array, length: number, stream: number, stamped = false): number {
-    const index = stamped ? LINES : (length ^ stream) & (LINES - 1);
+  /** Fills the cache line of a length and a stream. */
+  private fillLine(i32: Int32Array, length: number, stream: number, stamped = false): void {
+    const index = ((length ^ stream) & (LINES - 1)) + (stamped ? LINES : 0);
     const line = this.lines + index * LINE_WORDS;
     if (i32[line] !== ((stream << 16) | length)) fillLine(i32, line, length, stream, stamped);
-    return line;
   }
 
   /** Copies a frame that starts at no multiple of 8. @returns the copy's heap word */
