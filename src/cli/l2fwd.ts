@@ -26,6 +26,11 @@ import { Session } from './session.ts';
 
 const WORKER_FILE = new URL('./forward-worker.js', import.meta.url);
 const BUFFERS_A_QUEUE = 4096;
+/**
+ * Twice the rx ring: a NIC that takes nothing for a while, as one does whose host runs something else,
+ * finds room for all that the other device's rx ring holds, and nothing is given up.
+ */
+const TX_RING = 1024;
 const NO_PEER = -1;
 
 interface Plan {
@@ -118,7 +123,13 @@ class Forwarder {
   readonly states: readonly [number[], number[]] = [[], []];
   private readonly threads = new HotThreads();
 
-  start(devices: readonly [IxgbeVf, IxgbeVf], what: Plan, onError: (error: Error) => void): void {
+  /** Resolves once every thread forwards, or one failed. */
+  async start(
+    devices: readonly [IxgbeVf, IxgbeVf],
+    what: Plan,
+    onError: (error: Error) => void,
+  ): Promise<void> {
+    const started: Promise<void>[] = [];
     for (let q = 0; q < what.queues; q++) {
       const states = [makeState(what.peers[0]), makeState(what.peers[1])] as const;
       this.states[0].push(states[0]);
@@ -137,8 +148,17 @@ class Forwarder {
         dropAtOnce: what.dropAtOnce,
         stopWord: this.threads.stopWord,
       };
-      this.threads.start(WORKER_FILE, data, { onError });
+      const run = (done: () => void): void =>
+        this.threads.start(WORKER_FILE, data, {
+          onMessage: done,
+          onError: (error) => {
+            onError(error);
+            done();
+          },
+        });
+      started.push(new Promise(run));
     }
+    await Promise.all(started);
   }
 
   dropped(device: 0 | 1): number {
@@ -178,7 +198,12 @@ async function run(args: ParsedArguments): Promise<number> {
     }
     const shared = Array.from({ length: what.queues }, () => mempool({ count: BUFFERS_A_QUEUE }));
     for (const address of what.addresses) {
-      const options = { mempool: shared, rxQueues: what.queues, txQueues: what.queues };
+      const options = {
+        mempool: shared,
+        rxQueues: what.queues,
+        txQueues: what.queues,
+        txRingSize: TX_RING,
+      };
       devices.push(await open(model?.resolve(address) ?? address, options));
     }
     warnOfFewCpus(what.queues + (model === undefined ? 0 : 1));
@@ -195,7 +220,8 @@ async function run(args: ParsedArguments): Promise<number> {
       const names = devices.map((vf, i) => `${what.addresses[i]} (${vf.mac})`);
       session.print(names.join(' <-> '));
     }
-    forwarder.start([a, b], what, (error) => session.fail(error));
+    // A thread takes its time to start, on a slow machine seconds: they are none of the duration's.
+    await forwarder.start([a, b], what, (error) => session.fail(error));
     session.begin();
     await session.until(
       () => report.tick(model?.rows),
