@@ -1,4 +1,5 @@
-// What group and container refuse, call by call: the preload library in front of a model fails the
+// What follows from calls of group and container that are refused (every-errno.test.ts has all of
+// them, one by one): other devices, other mappings. The preload library in front of a model fails the
 // calls it is told to (IXY_PRELOAD_ERRNO, native/preload.h), with the errno values the kernel has.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -27,81 +28,6 @@ describe('group and container over the preload library', () => {
 
   const run = (steps: readonly Step[], injected = '', memlockKiB?: number) =>
     runOnModel(model, system.sysfs, steps, injected, memlockKiB);
-
-  /** One call after the other of an open refused once: what was opened before has to be given back each time. */
-  const ROUNDS: Readonly<Record<string, readonly (readonly [string, string, RegExp])[]>> = {
-    'for want of rights': [
-      [
-        'OPEN_CONTAINER',
-        'EACCES',
-        /\(\/dev\/vfio\/vfio\): EACCES: no permission.*sudo chown 0 \/dev\/vfio\/vfio/,
-      ],
-      [
-        'OPEN_GROUP',
-        'EACCES',
-        /\(\/dev\/vfio\/1\): EACCES: .*sudo chown 0 \/dev\/vfio\/1`, .*udev rule: SUBSYSTEM=="vfio"/,
-      ],
-      ['GROUP_GET_STATUS', 'EPERM', /query group \(\/dev\/vfio\/1\): EPERM: VFIO_GROUP_GET_STATUS/],
-      ['GROUP_SET_CONTAINER', 'EPERM', /SET_CONTAINER: .*no interrupt remapping/],
-      ['SET_IOMMU', 'EPERM', /SET_IOMMU: .*vfio_iommu_type1.allow_unsafe_interrupts=1.*RMRR/],
-      [
-        'GROUP_GET_DEVICE_FD',
-        'EACCES',
-        /GET_DEVICE_FD: 0000:03:10.1 asks for a VF token.*bind the PF to ixgbe/,
-      ],
-      ['MMAP', 'EPERM', /map BAR0 \(\/dev\/vfio\/1\): EPERM: 16384 bytes at offset 0x0/],
-    ],
-    'for want of modules and devices': [
-      [
-        'OPEN_CONTAINER',
-        'ENOENT',
-        /\(\/dev\/vfio\/vfio\): ENOENT: the file is missing though vfio is loaded; in a container start it with --device/,
-      ],
-      ['GET_API_VERSION', 'ENOTTY', /ENOTTY: expected VFIO of API version 0 behind this file/],
-      ['CHECK_EXTENSION', 'EINVAL', /no type1v2 IOMMU; run `sudo modprobe vfio_iommu_type1`/],
-      ['OPEN_GROUP', 'ENOENT', /\(\/dev\/vfio\/1\): ENOENT: .*--device=\/dev\/vfio\/1/],
-      ['GROUP_GET_STATUS', 'ENOTTY', /query group .*ENOTTY/],
-      ['GROUP_SET_CONTAINER', 'EINVAL', /cannot share one IOMMU address space.*process of its own/],
-      [
-        'SET_IOMMU',
-        'ENODEV',
-        /ENODEV: VFIO_SET_IOMMU: no IOMMU driver takes it; run `sudo modprobe/,
-      ],
-      ['IOMMU_GET_INFO', 'ENODEV', /query IOMMU \(\/dev\/vfio\/vfio\): ENODEV/],
-      ['GROUP_GET_DEVICE_FD', 'ENODEV', /vfio-pci has lost 0000:03:10.1/],
-      ['DEVICE_GET_INFO', 'EIO', /query device \(\/dev\/vfio\/1\): EIO/],
-      ['DEVICE_GET_REGION_INFO', 'EINVAL', /query region 7 .*EINVAL/],
-      ['DEVICE_GET_IRQ_INFO', 'EINVAL', /query MSI-X .*EINVAL/],
-      ['MMAP', 'EINVAL', /map BAR0 .*EINVAL/],
-    ],
-    'since others have it': [
-      ['OPEN_CONTAINER', 'EPERM', /EPERM: not permitted; in a container start it with --device/],
-      [
-        'OPEN_GROUP',
-        'EBUSY',
-        /EBUSY: another process has 0000:03:10.1 open; `sudo fuser -v \/dev\/vfio\/1`/,
-      ],
-      [
-        'GROUP_SET_CONTAINER',
-        'EBUSY',
-        /SET_CONTAINER: another process has 0000:03:10.1 or a device of its IOMMU group/,
-      ],
-      ['SET_IOMMU', 'EBUSY', /SET_IOMMU: another process has/],
-      ['GROUP_GET_DEVICE_FD', 'EBUSY', /GET_DEVICE_FD: another process has/],
-    ],
-  };
-
-  it.each(Object.entries(ROUNDS))('an open is refused step by step %s', async (_, stages) => {
-    const injected = stages.map(([call, errno]) => `${call}=${errno}@1`).join(',');
-    const attempts: Step[] = [...stages, 'last'].map(() => ['open', A]);
-    const outcomes = await run(attempts, injected);
-    expect(messages(outcomes)).toEqual([
-      ...stages.map(([, , pattern]) => expect.stringMatching(pattern)),
-      'done',
-    ]);
-    const names = outcomes.slice(0, -1).map((o) => o.error?.name);
-    expect(new Set(names)).toEqual(new Set(['VfioError']));
-  });
 
   it('a second device that is refused leaves the first one as it was', async () => {
     const outcomes = await run(
