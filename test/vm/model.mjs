@@ -33,12 +33,12 @@ export class Model {
   async #start(args, net) {
     this.#folder = workFolder('model');
     const fixed = ['--dir', this.#folder, '--json', '--verbose', '--exit-with-stdin'];
-    const all = [CLI, 'model', ...args, ...fixed];
+    // Hardware does not wait for its turn on a CPU, and a forwarder gives frames up that a full ring
+    // has not taken for a millisecond: before the guests, where we may say so (nice only warns).
+    const all = ['-n', '-10', process.execPath, CLI, 'model', ...args, ...fixed];
     const options = { stdio: ['pipe', 'pipe', 'pipe'] };
     this.#child =
-      net === undefined
-        ? spawnGuarded(process.execPath, all, options)
-        : net.spawn(process.execPath, all, options);
+      net === undefined ? spawnGuarded('nice', all, options) : net.spawn('nice', all, options);
     let ready = false;
     let rest = '';
     this.#child.stdout.setEncoding('utf8').on('data', (text) => {

@@ -1,4 +1,5 @@
-// Counts checks, prints them as they come, and a table at the end.
+// Counts checks, prints them as they come, and a table at the end. Scenarios that run side by side
+// have one each, whose lines are printed together; the last adds them up.
 
 import { writeFileSync } from 'node:fs';
 
@@ -10,10 +11,29 @@ export class Report {
   skipped = 0;
   #rows = [];
   #skips = [];
+  #print;
+
+  /** @param print gets the lines */
+  constructor(print = console.log) {
+    this.#print = print;
+  }
+
+  /** Adds what another has counted; its lines were printed. */
+  add(part) {
+    this.passed += part.passed;
+    this.failed += part.failed;
+    this.skipped += part.skipped;
+    this.#rows.push(...part.#rows);
+    this.#skips.push(...part.#skips);
+  }
 
   /** A heading for what follows. */
   section(title) {
-    console.log(`\n${title}`);
+    this.#print(`\n${title}`);
+  }
+
+  note(text) {
+    this.#print(`  note    ${text}`);
   }
 
   /** Runs one check. @returns whether it passed */
@@ -23,7 +43,7 @@ export class Report {
     try {
       const note = await run();
       this.passed++;
-      console.log(
+      this.#print(
         `  ok      ${sentence} (${typeof note === 'string' ? `${note}, ` : ''}${took()})`,
       );
       return true;
@@ -36,13 +56,13 @@ export class Report {
   fail(sentence, error) {
     this.failed++;
     const text = error instanceof Error ? error.message : String(error);
-    console.log(`  FAILED  ${sentence}\n${text.replace(/^/gm, '          ')}`);
+    this.#print(`  FAILED  ${sentence}\n${text.replace(/^/gm, '          ')}`);
   }
 
   skip(sentence, reason) {
     this.skipped++;
     this.#skips.push(`${sentence}: ${reason}`);
-    console.log(`  skipped ${sentence}: ${reason}`);
+    this.#print(`  skipped ${sentence}: ${reason}`);
   }
 
   /** A line of the table. `packets` and `faults` are text or numbers. */
@@ -60,14 +80,14 @@ export class Report {
           .map((cell, i) => cell.padEnd(widths[i]))
           .join('  ')
           .trimEnd();
-      console.log(`\n${lines.map(text).join('\n')}`);
+      this.#print(`\n${lines.map(text).join('\n')}`);
     }
     const { passed, failed, skipped } = this;
     const file = process.env.IXY_TEST_COUNTS;
     if (file !== undefined) {
       writeFileSync(file, JSON.stringify({ passed, failed, skipped, skips: this.#skips }));
     }
-    console.log(`\n${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`);
+    this.#print(`\n${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`);
     if (this.failed > 0) return 1;
     return this.passed === 0 ? 77 : 0;
   }

@@ -58,12 +58,12 @@ export class StockBench {
   }
 
   async pingFromGuest(address, extra = '') {
-    const text = await this.guest.ok(`ping -c ${PINGS} -i 0.1 -W 3 ${extra} ${address}`);
+    const text = await this.guest.ok(`ping -c ${PINGS} -i 0.05 -W 3 ${extra} ${address}`);
     expectMatch(text, / 0% packet loss/, `ping ${extra} ${address}`);
   }
 
   async pingFromHost(address, extra = []) {
-    const args = ['ping', '-c', `${PINGS}`, '-i', '0.1', '-W', '3', ...extra, address];
+    const args = ['ping', '-c', `${PINGS}`, '-i', '0.05', '-W', '3', ...extra, address];
     expectMatch(await this.net.busybox(args), / 0% packet loss/, args.join(' '));
   }
 

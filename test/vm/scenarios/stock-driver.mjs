@@ -7,14 +7,13 @@ import { HostNet, noTapReason } from '../host-net.mjs';
 import { Model } from '../model.mjs';
 import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
 import { GUEST_IP, HOST_IP, PEER, PINGS, StockBench, TAP } from './stock-bench.mjs';
+import { counters } from './stock-counters.mjs';
 
 const WIRE_PEER = fileURLToPath(new URL('../wire-peer.py', import.meta.url));
 const VF0_MAC = '02:09:c0:00:00:00';
 const SECOND_IP = '10.82.0.3';
 /** Statistics and the watchdog of the driver come every two seconds. */
 const SETTLE_S = 3;
-/** Looks at the TAP interface until two in a row are the same. */
-const QUIET_TRIES = 6;
 /** Lines of the kernel that no healthy driver causes. Those of the boot are not looked at. */
 const TROUBLE =
   /[Hh]ang|NETDEV WATCHDOG|DMAR: \[|DRHD: handling fault|Call Trace|BUG:|WARNING:|not responding|Reset adapter|failed|error/;
@@ -69,42 +68,6 @@ async function jumboRefused(bench) {
   await bench.mtu(1500);
   await bench.guest.ok('ip link set eth0 down; ip link set eth0 up; sleep 1');
   await bench.pingFromGuest(HOST_IP);
-}
-
-/** What kernel, driver, model and TAP interface have counted since they began, once nothing moves. */
-async function counters(bench) {
-  const { guest, net, model } = bench;
-  const tap = async () => [
-    await net.counter(TAP, 'tx_packets'),
-    await net.counter(TAP, 'rx_packets'),
-  ];
-  let before;
-  let after = await tap();
-  for (let i = 0; i < QUIET_TRIES && before?.join() !== after.join(); i++) {
-    before = after;
-    await guest.ok(`sleep ${SETTLE_S}`);
-    after = await tap();
-  }
-  expectEqual(after.join(), before.join(), 'frames of the TAP interface in a quiet time');
-  await model.nextCounters();
-  await model.nextCounters();
-  const [fromTap, toTap] = after;
-  const driver = await bench.ethtoolCounters();
-  const { offered, delivered, filtered, missedNoDescriptor, missedDisabled } = model.counters(0, 0);
-  expectEqual(offered, fromTap, 'frames offered to the model, against the TAP interface');
-  const lost = filtered + missedNoDescriptor + missedDisabled;
-  expectEqual(delivered, offered - lost, `frames delivered of ${offered}, less ${lost} dropped`);
-  expectEqual(driver.rx_packets, delivered, 'frames received, against the model');
-  expectEqual(driver.tx_packets, toTap, 'frames sent, against the TAP interface');
-  const queues = (kind) =>
-    Object.entries(driver)
-      .filter(([name]) => new RegExp(`^${kind}_queue_\\d+_packets$`).test(name))
-      .reduce((sum, [, count]) => sum + count, 0);
-  expectEqual(queues('rx'), driver.rx_packets, 'sum over the rx queues');
-  expectEqual(queues('tx'), driver.tx_packets, 'sum over the tx queues');
-  expectEqual(driver.rx_csum_offload_errors, 0, 'rx_csum_offload_errors');
-  expectEqual(driver.tx_timeout_count, 0, 'tx_timeout_count');
-  return `${driver.rx_packets} in, ${driver.tx_packets} out, ${lost} dropped`;
 }
 
 /** In VLAN 100 the wire's station answers; nobody joined 200, where the right MAC must not help. */
@@ -327,6 +290,6 @@ async function drive(context, checks, options, mode) {
     await bench?.guest?.close();
     await model?.close();
     await net.close();
-    for (const line of model?.violations ?? []) console.log(`  note    the model says: ${line}`);
+    for (const line of model?.violations ?? []) report.note(`the model says: ${line}`);
   }
 }
