@@ -102,6 +102,9 @@ function unpackKernel(debs, folder, busybox) {
   rmSync(whole, { recursive: true });
 }
 
+/** Kernel headers of these suites, older and newer than iommufd's first change. */
+const HEADER_SUITES = ['trixie', 'trixie-backports'];
+
 /** Where the parts of an unpacked tools folder are. */
 function toolPaths(root) {
   const files = filesUnder(root);
@@ -134,7 +137,7 @@ function fetchKernel(apt, folder, suite, tools, say) {
  * Everything a guest needs, from the cache or fetched into it.
  * @param kinds kernels that are wanted: suites of Debian, or names of `builders`
  * @param builders functions (apt, folder, tools, say) that fill a kernel's folder, by name
- * @returns { tools, kernels: { KIND: { release, version, folder } } }
+ * @returns { tools, kernels: { KIND: { release, version, folder } }, headers: [{ suite, include }] }
  * @throws UnavailableError
  */
 export function guestParts(kinds, say = () => {}, builders = {}) {
@@ -168,7 +171,16 @@ export function guestParts(kinds, say = () => {}, builders = {}) {
       const [release, version] = readFileSync(join(folder, 'release'), 'utf8').split('\n');
       kernels[kind] = { release, version, folder };
     }
-    return { tools, kernels };
+    const headers = HEADER_SUITES.map((suite) => {
+      const folder = join(cache, `headers-${suite}`);
+      make(folder, (draft) => {
+        say(`kernel headers of ${suite}`);
+        for (const deb of privateApt().download([`linux-libc-dev/${suite}`]))
+          output('dpkg-deb', ['-x', deb, draft]);
+      });
+      return { suite, include: join(folder, 'usr/include') };
+    });
+    return { tools, kernels, headers };
   } finally {
     rmSync(aptFolder, { recursive: true, force: true });
   }

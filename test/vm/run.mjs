@@ -6,12 +6,13 @@
 //     --iommufd           with those that need a kernel built here: 10 minutes the first time
 //   IXY_CACHE_DIR=DIR     default: .cache of this checkout
 
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { UnavailableError } from './apt.mjs';
+import { output, UnavailableError } from './apt.mjs';
 import { Guest } from './guest.mjs';
 import { buildKernel } from './kernel-build.mjs';
 import { guestParts } from './packages.mjs';
-import { Report } from './report.mjs';
+import { expectMatch, Report } from './report.mjs';
 import { driverFeatures, driverFeaturesTrapped } from './scenarios/driver-features.mjs';
 import { firstErrors, noIommuErrors } from './scenarios/first-errors.mjs';
 import {
@@ -21,6 +22,10 @@ import {
   ownDriverTrapped,
 } from './scenarios/own-driver.mjs';
 import { stockDriver, stockDriverTrapped } from './scenarios/stock-driver.mjs';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const VITEST = fileURLToPath(new URL('../../node_modules/.bin/vitest', import.meta.url));
+const ABI_TEST = 'test/vfio/kernel/abi.test.ts';
 
 /** A kernel that /dev/kvm cannot boot shows nothing; one that it can takes a second. */
 const PROBE_MS = 10_000;
@@ -95,6 +100,7 @@ async function main() {
     for (const [name] of chosen) report.skip(name, `packages cannot be had: ${error.message}`);
     return report.finish();
   }
+  if (values.only === undefined) await headerChecks(report, parts.headers);
   const accel = await accelerator(parts);
   const results = new Map();
   const waiting = LISTS.map((list) => list.filter((scenario) => chosen.includes(scenario)));
@@ -109,6 +115,22 @@ async function main() {
   await Promise.all([lane([first, second]), lane([second, first])]);
   for (const scenario of chosen) report.add(results.get(scenario));
   return report.finish();
+}
+
+/** Struct layouts and request numbers against headers that have iommufd, which a host's may lack. */
+async function headerChecks(report, headers) {
+  report.section('The ABI in kernel headers');
+  for (const { suite, include } of headers) {
+    await report.check(
+      `sizes, offsets and numbers are those of ${suite}'s vfio.h and iommufd.h`,
+      () => {
+        const env = { ...process.env, IXY_KERNEL_HEADERS: include, NO_COLOR: '1' };
+        delete env.IXY_TEST_COUNTS;
+        const said = output(VITEST, ['run', ABI_TEST], { cwd: ROOT, env });
+        expectMatch(said, /Tests +\d+ passed \(/, 'vitest, nothing skipped');
+      },
+    );
+  }
 }
 
 /** Runs one; what it has to say is printed at its end. @returns its Report */

@@ -3,12 +3,46 @@
 
 import { fileURLToPath } from 'node:url';
 import { expectEqual, expectTrue } from '../report.mjs';
-import { bindsToVfio, clean, DEVICES, drive, RUN_MS } from './vfio-bench.mjs';
+import {
+  AS_USER,
+  bindsToVfio,
+  clean,
+  DEVICES,
+  drive,
+  ENOUGH_KIB,
+  RUN_MS,
+  USER,
+} from './vfio-bench.mjs';
 
 const OUTSIDE = fileURLToPath(new URL('../outside-dma.mjs', import.meta.url));
 
 function asRoot(bench) {
   return bench.forward(3);
+}
+
+/** The device's own file and /dev/iommu given to a user, as README's udev rules do. */
+async function asUser(bench) {
+  const { guest } = bench;
+  const command = `l2fwd ${DEVICES.join(' ')} --duration 1`;
+  const limits = `ulimit -l ${ENOUGH_KIB}; `;
+  await guest.ok(
+    'chown 0 /dev/vfio/devices/* /dev/iommu; chmod 600 /dev/vfio/devices/* /dev/iommu',
+  );
+  await bench.refused(command, /\/dev\/vfio\/devices\/vfio\d\): EACCES: .*SUBSYSTEM=="vfio-dev"/, {
+    prefix: AS_USER,
+    limits,
+  });
+  await guest.ok(`chown ${USER} /dev/vfio/devices/*`);
+  await bench.refused(command, /\/dev\/iommu\): EACCES: .*KERNEL=="iommu"/, {
+    prefix: AS_USER,
+    limits,
+  });
+  await guest.ok(`chown ${USER} /dev/iommu`);
+  await bench.refused(command, /ENOMEM: needs \d+ MiB of locked memory/, {
+    prefix: AS_USER,
+    limits: 'ulimit -l 4096; ',
+  });
+  return bench.forward(3, { prefix: AS_USER, limits });
 }
 
 async function killedUnderLoad(bench) {
@@ -94,9 +128,10 @@ export function dmaOutside(context) {
   return drive(context, DMA, SLOW, 'DMA outside the maps');
 }
 
-/** The device's own file and /dev/iommu, then the group of the same kernel. That kernel has no ixgbevf. */
+/** The device's own file and /dev/iommu. That kernel has no ixgbevf. */
 export async function ownDriverIommufd(context) {
   const cdev = { ...context, abi: 'cdev' };
-  await drive(cdev, [BIND, AS_ROOT, KILLED, CLEAN], GENERATORS, 'pages shared');
+  const user = ['l2fwd forwards as an ordinary user, who is told what is missing', asUser];
+  await drive(cdev, [BIND, AS_ROOT, user, KILLED, CLEAN], GENERATORS, 'pages shared');
   await drive(cdev, DMA, SLOW, 'DMA outside the maps');
 }
