@@ -113,6 +113,12 @@ export class Guest {
     return output.trim();
   }
 
+  /** Waits until shell text is true, 30 s of sleeping at most; else an error that shows `evidence`'s output. */
+  async until(text, evidence = 'true') {
+    const loop = `for i in $(seq 300); do { ${text}; } && exit 0; sleep 0.1; done; ${evidence}; exit 1`;
+    await this.ok(loop, 3 * COMMAND_MS);
+  }
+
   /** Kernel messages since the last call of this. */
   async kernelMessages() {
     return this.ok('dmesg -c');

@@ -169,10 +169,7 @@ async function twoAtOnce(bench) {
   const group = await groupOf(guest, DEVICES[0]);
   const first = `${ENOUGH}${bench.ixy(`l2fwd ${PAIR} --json`, AS_USER)}`;
   await guest.ok(`(${first}) > /tmp/first 2>&1 & echo started`);
-  await guest.ok(
-    'for i in $(seq 600); do grep -q seconds /tmp/first && exit 0; sleep 0.1; done; cat /tmp/first; exit 1',
-    RUN_MS,
-  );
+  await guest.until('grep -q seconds /tmp/first', 'cat /tmp/first');
   await bench.refused(
     FORWARD,
     new RegExp(
@@ -187,9 +184,7 @@ async function twoAtOnce(bench) {
     new RegExp(`${DEVICES[0]}: in use by process \\d+ \\(.*\\); end it first`),
   );
   await guest.ok(`kill -INT ${number}`);
-  await guest.ok(
-    'for i in $(seq 100); do grep -q final /tmp/first && exit 0; sleep 0.1; done; cat /tmp/first; exit 1',
-  );
+  await guest.until('grep -q final /tmp/first', 'cat /tmp/first');
   expectTrue(JSON.parse((await guest.ok('tail -n 1 /tmp/first')).trim()).final, 'no final report');
 }
 

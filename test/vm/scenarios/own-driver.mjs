@@ -49,11 +49,13 @@ async function killedUnderLoad(bench) {
   const { guest, model } = bench;
   const command = bench.ixy(`l2fwd ${DEVICES.join(' ')} --json`);
   await guest.ok(`${command} > /tmp/forward 2>&1 & echo $! > /tmp/pid`);
-  await guest.ok(
-    `for i in $(seq 600); do tail -n 1 /tmp/forward | grep -q '"rxPackets":[1-9][0-9][0-9][0-9]' && exit 0; sleep 0.1; done; cat /tmp/forward; exit 1`,
-    RUN_MS,
+  await guest.until(
+    `tail -n 1 /tmp/forward | grep -q '"rxPackets":[1-9][0-9][0-9][0-9]'`,
+    'cat /tmp/forward',
   );
-  await guest.ok('kill -9 $(cat /tmp/pid); sleep 2');
+  await guest.ok('kill -9 $(cat /tmp/pid)');
+  // Its memory is unmapped page by page, and its devices are reset, before it is gone.
+  await guest.until('test ! -d /proc/$(cat /tmp/pid)');
   await model.nextCounters();
   await model.nextCounters();
   const delivered = model.delivered;
@@ -68,9 +70,9 @@ async function handedBack(bench) {
   const { guest } = bench;
   await guest.ok('load ixgbevf');
   await guest.ok(bench.ixy(`unbind ${DEVICES.join(' ')}`));
-  await guest.ok('ip link set eth0 up; ip link set eth1 up; sleep 2');
   for (const name of ['eth0', 'eth1']) {
-    expectEqual(await guest.ok(`cat /sys/class/net/${name}/carrier`), '1', `carrier of ${name}`);
+    await guest.ok(`ip link set ${name} up`);
+    await guest.until(`grep -q 1 /sys/class/net/${name}/carrier`);
   }
   await guest.ok('ip link set eth0 down; ip link set eth1 down');
   await bench.model.nextCounters();

@@ -78,6 +78,14 @@ export class StockBench {
     return `to guest ${toGuest}, to host ${toHost}`;
   }
 
+  /**
+   * Waits until an interface passes frames, which is a moment after its carrier came: its queue is
+   * put in place by the work that sets this state.
+   */
+  async linkUp(name = 'eth0') {
+    await this.guest.until(`grep -q up /sys/class/net/${name}/operstate`, 'ip link');
+  }
+
   /** Sets the MTU on both sides. */
   async mtu(bytes) {
     await this.net.ip(`link set ${TAP} mtu ${bytes}`);

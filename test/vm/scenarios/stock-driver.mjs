@@ -45,9 +45,7 @@ function tcp(bench) {
 async function linkComesUp(bench) {
   const { guest } = bench;
   await guest.ok(`ip addr add ${GUEST_IP}/24 dev eth0 && ip link set eth0 up`);
-  await guest.ok(
-    'for i in $(seq 50); do grep -q 1 /sys/class/net/eth0/carrier && exit 0; sleep 0.1; done; exit 1',
-  );
+  await bench.linkUp();
   expectEqual(await bench.sysfs('eth0', 'speed'), '10000', 'speed of eth0');
   expectEqual(await bench.sysfs('eth0', 'duplex'), 'full', 'duplex of eth0');
   expectMatch(await guest.ok('dmesg'), /ixgbevf 0000:00:05\.0: NIC Link is Up 10 Gbps/, 'dmesg');
@@ -57,7 +55,7 @@ async function linkComesUp(bench) {
 async function selfTest(bench) {
   const text = await bench.guest.ok('ethtool -t eth0 offline; ethtool -t eth0 online');
   expectEqual([...text.matchAll(/test result is PASS/g)].length, 2, `passes in\n${text}`);
-  await bench.guest.ok('sleep 1');
+  await bench.linkUp();
   await bench.pingFromGuest(HOST_IP);
 }
 
@@ -66,7 +64,8 @@ async function jumboRefused(bench) {
   const { status, output } = await bench.mtu(9000);
   expectTrue(status !== 0, `ip link set eth0 mtu 9000 succeeded: ${output}`);
   await bench.mtu(1500);
-  await bench.guest.ok('ip link set eth0 down; ip link set eth0 up; sleep 1');
+  await bench.guest.ok('ip link set eth0 down; ip link set eth0 up');
+  await bench.linkUp();
   await bench.pingFromGuest(HOST_IP);
 }
 
@@ -77,7 +76,8 @@ async function vlanOnWire(bench) {
   const station = net.spawn('python3', answer, { stdio: 'ignore' });
   try {
     await guest.ok('ip link add link eth0 name eth0.100 type vlan id 100');
-    await guest.ok('ip addr add 10.82.100.2/24 dev eth0.100 && ip link set eth0.100 up; sleep 1');
+    await guest.ok('ip addr add 10.82.100.2/24 dev eth0.100 && ip link set eth0.100 up');
+    await bench.linkUp('eth0.100');
     await bench.pingFromGuest('10.82.100.1');
     const received = async () => Number(await bench.sysfs('eth0', 'statistics/rx_packets'));
     for (const [vid, expected] of [
@@ -86,7 +86,7 @@ async function vlanOnWire(bench) {
     ]) {
       const before = await received();
       await net.ok('python3', [WIRE_PEER, TAP, 'send', vid, VF0_MAC, '10']);
-      await guest.ok('sleep 1');
+      await guest.ok(`sleep ${SETTLE_S}`);
       expectEqual((await received()) - before, expected, `frames received in VLAN ${vid}`);
     }
   } finally {
@@ -100,15 +100,11 @@ async function multicast(bench) {
   const group = '239.82.1.2';
   const receive = bench.node(['group-receive', group, '6000', GUEST_IP, '50']);
   await guest.ok(`(${receive}; echo status $?) > /tmp/group 2>&1 &`);
-  await guest.ok(
-    'for i in $(seq 100); do grep -q joined /tmp/group && exit 0; sleep 0.1; done; exit 1',
-  );
+  await guest.until('grep -q joined /tmp/group');
   const before = (await bench.ethtoolCounters()).multicast;
   const sendTo = (to) => net.ok(process.execPath, [PEER, 'group-send', to, '6000', HOST_IP, '50']);
   await sendTo(group);
-  await guest.ok(
-    'for i in $(seq 100); do grep -q status /tmp/group && exit 0; sleep 0.1; done; exit 1',
-  );
+  await guest.until('grep -q status /tmp/group');
   expectMatch(await guest.ok('cat /tmp/group'), /50 datagrams\nstatus 0/, 'the receiver');
   await guest.ok(`sleep ${SETTLE_S}`);
   const heard = (await bench.ethtoolCounters()).multicast;
@@ -137,11 +133,17 @@ async function ipv6(bench) {
 /** VF to VF, which never reaches the wire. */
 async function loopback(bench) {
   const { guest, net } = bench;
-  await guest.ok('unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/holder; sleep 0.5');
+  await guest.ok('unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/holder');
+  await guest.until(
+    'test $(readlink /proc/$(cat /tmp/holder)/ns/net) != $(readlink /proc/self/ns/net)',
+  );
   const inside = 'nsenter -t $(cat /tmp/holder) -n';
   await guest.ok(`ip link set eth1 netns $(cat /tmp/holder)`);
   await guest.ok(`${inside} ip addr add ${SECOND_IP}/24 dev eth1`);
-  await guest.ok(`${inside} ip link set eth1 up; sleep 1`);
+  await guest.ok(`${inside} ip link set eth1 up`);
+  // No sysfs of that namespace is mounted.
+  await guest.until(`${inside} ip link show eth1 | grep -q LOWER_UP`);
+  await guest.ok('sleep 1');
   await bench.pingFromHost(SECOND_IP);
   const before = await net.counter(TAP, 'rx_packets');
   await bench.pingFromGuest(SECOND_IP);
@@ -161,7 +163,7 @@ async function loopback(bench) {
 
 async function jumbo(bench) {
   expectEqual((await bench.mtu(9000)).status, 0, 'status of ip link set eth0 mtu 9000');
-  await bench.guest.ok('sleep 1');
+  await bench.linkUp();
   const before = await bench.net.counter(TAP, 'rx_packets');
   await bench.pingFromGuest(HOST_IP, '-s 8972');
   const frames = (await bench.net.counter(TAP, 'rx_packets')) - before;
@@ -169,14 +171,15 @@ async function jumbo(bench) {
   await bench.pingFromHost(GUEST_IP, ['-s', '8972']);
   const text = await bench.tcp();
   expectEqual((await bench.mtu(1500)).status, 0, 'status of ip link set eth0 mtu 1500');
-  await bench.guest.ok('sleep 1');
+  await bench.linkUp();
   await bench.pingFromGuest(HOST_IP);
   return text;
 }
 
 async function ringSizes(bench) {
   for (const size of [64, 4096, 512]) {
-    await bench.guest.ok(`ethtool -G eth0 rx ${size} tx ${size}; sleep 1`);
+    await bench.guest.ok(`ethtool -G eth0 rx ${size} tx ${size}`);
+    await bench.linkUp();
     await bench.pingFromGuest(HOST_IP);
   }
 }
@@ -184,7 +187,8 @@ async function ringSizes(bench) {
 async function downAndUp(bench) {
   const { guest } = bench;
   for (let i = 0; i < 3; i++) {
-    await guest.ok('ip link set eth0 down; ip link set eth0 up; sleep 1');
+    await guest.ok('ip link set eth0 down; ip link set eth0 up');
+    await bench.linkUp();
     await bench.pingFromGuest(HOST_IP);
   }
 }
@@ -193,7 +197,8 @@ async function reload(bench) {
   const { guest } = bench;
   await guest.ok('rmmod ixgbevf && load ixgbevf');
   await guest.ok('echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6');
-  await guest.ok(`ip addr add ${GUEST_IP}/24 dev eth0 && ip link set eth0 up; sleep 2`);
+  await guest.ok(`ip addr add ${GUEST_IP}/24 dev eth0 && ip link set eth0 up`);
+  await bench.linkUp();
   await bench.pingFromGuest(HOST_IP);
   await bench.pingFromHost(GUEST_IP);
 }
