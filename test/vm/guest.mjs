@@ -11,8 +11,8 @@ import { machineArguments, Qemu, workFolder } from './qemu.mjs';
 const COMMAND_LINE = 'console=ttyS0 panic=-1 intel_iommu=on iommu=nopt no_timer_check';
 const MEMORY_MB = 1024;
 /** An emulated CPU that shares two real ones with the model needs a quarter of this. */
-const BOOT_MS = 120_000;
-const COMMAND_MS = 60_000;
+const BOOT_MS = 240_000;
+const COMMAND_MS = 180_000;
 const CONSOLE_LINES = 25;
 
 /** A guest did not do what was asked. */
@@ -116,7 +116,7 @@ export class Guest {
   /** Waits until shell text is true, 30 s of sleeping at most; else an error that shows `evidence`'s output. */
   async until(text, evidence = 'true') {
     const loop = `for i in $(seq 300); do { ${text}; } && exit 0; sleep 0.1; done; ${evidence}; exit 1`;
-    await this.ok(loop, 3 * COMMAND_MS);
+    await this.ok(loop, COMMAND_MS);
   }
 
   /** Kernel messages since the last call of this. */

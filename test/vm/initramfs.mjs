@@ -3,7 +3,8 @@
 // status go back there. The first serial port is the kernel's console.
 
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Cpio } from './cpio.mjs';
 
 /** What ethtool needs besides the loader. */
@@ -34,7 +35,7 @@ while read -r id command <&3; do
 done
 `;
 
-/** Loads a module and those it needs, first those: \`load vfio-pci\`. */
+/** Loads a module and those it needs, first those: `load vfio-pci`. */
 const LOAD = `#!/bin/sh
 name=$(echo $1 | tr - _)
 test -f /modules/needs/$name || exit 0 # built in
@@ -43,11 +44,33 @@ for module in $(cat /modules/needs/$name); do
 done
 `;
 
-/** Programs of the host in the guest: \`host node ...\`. The host's root is read-only there. */
+const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
+/** Where the guest has checkout and node, too: an ordinary user may not get at them in root's folders. */
+const PUBLIC = '/mnt';
+
+/** A file of the checkout as `host` programs name it. */
+export function guestPath(file) {
+  return join(PUBLIC, 'checkout', relative(CHECKOUT, file));
+}
+
+/** The node that runs this, the same way. */
+export const GUEST_NODE = join(PUBLIC, 'node', relative(nodePrefix(), process.execPath));
+
+function nodePrefix() {
+  return dirname(dirname(process.execPath));
+}
+
+/** Programs of the host in the guest: `host node ...`. The host's root is read-only there. */
 const HOST = `#!/bin/sh
 if ! grep -q ' /host ' /proc/mounts; then
   mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=loose,ro host /host || exit 97
   for folder in dev proc sys; do mount --rbind /$folder /host/$folder || exit 98; done
+  mkdir -p /run/checkout /run/node
+  mount --bind /host/${CHECKOUT} /run/checkout && mount --bind /host/${nodePrefix()} /run/node || exit 99
+  mount -t tmpfs public /host${PUBLIC} || exit 99
+  for folder in checkout node; do
+    mkdir /host${PUBLIC}/$folder && mount --bind /run/$folder /host${PUBLIC}/$folder || exit 99
+  done
 fi
 exec chroot /host "$@"
 `;

@@ -3,11 +3,12 @@
 // behind a bridge to conventional PCI, which the kernel puts into one IOMMU group.
 
 import { fileURLToPath } from 'node:url';
+import { guestPath } from '../initramfs.mjs';
 import { vfDevice } from '../qemu.mjs';
 import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
 import { bindsToVfio, clean, DEVICES, drive, groupOf, RUN_MS } from './vfio-bench.mjs';
 
-const CHECKS = fileURLToPath(new URL('../driver-checks.mjs', import.meta.url));
+const CHECKS = guestPath(fileURLToPath(new URL('../driver-checks.mjs', import.meta.url)));
 /** Two VFs of the model's third port. */
 const PAIR = ['0000:01:01.0', '0000:01:02.0'];
 const FRAMES = 10_000;

@@ -2,6 +2,7 @@
 // under load, beside Linux's own driver. And DMA that nobody mapped.
 
 import { fileURLToPath } from 'node:url';
+import { guestPath } from '../initramfs.mjs';
 import { expectEqual, expectTrue } from '../report.mjs';
 import {
   AS_USER,
@@ -14,7 +15,7 @@ import {
   USER,
 } from './vfio-bench.mjs';
 
-const OUTSIDE = fileURLToPath(new URL('../outside-dma.mjs', import.meta.url));
+const OUTSIDE = guestPath(fileURLToPath(new URL('../outside-dma.mjs', import.meta.url)));
 
 function asRoot(bench) {
   return bench.forward(3);

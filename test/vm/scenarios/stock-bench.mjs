@@ -3,6 +3,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { Guest } from '../guest.mjs';
+import { GUEST_NODE, guestPath } from '../initramfs.mjs';
 import { vfDevice } from '../qemu.mjs';
 import { expectMatch } from '../report.mjs';
 
@@ -12,7 +13,7 @@ export const HOST_IP = '10.82.0.1';
 export const GUEST_IP = '10.82.0.2';
 export const PINGS = 20;
 const TCP_BYTES = 16_000_000;
-const GUEST_MS = 600_000;
+const GUEST_MS = 1_200_000;
 
 /** Waits for all, then throws what failed first: a guest takes no command while another runs. */
 async function bothDone(...promises) {
@@ -42,7 +43,7 @@ export class StockBench {
   }
 
   node(args) {
-    return `host ${process.execPath} ${PEER} ${args.join(' ')}`;
+    return `host ${GUEST_NODE} ${guestPath(PEER)} ${args.join(' ')}`;
   }
 
   async sysfs(name, what) {

@@ -4,15 +4,16 @@
 
 import { fileURLToPath } from 'node:url';
 import { Guest } from '../guest.mjs';
+import { GUEST_NODE, guestPath } from '../initramfs.mjs';
 import { Model } from '../model.mjs';
 import { vfDevice } from '../qemu.mjs';
 import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+const CLI = guestPath(fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)));
 export const DEVICES = ['0000:00:05.0', '0000:00:06.0'];
-const GUEST_MS = 600_000;
+const GUEST_MS = 1_200_000;
 /** Starting takes 10 s under TCG: thousands of pages are mapped one by one. */
-export const RUN_MS = 120_000;
+export const RUN_MS = 300_000;
 export const USER = 1000;
 export const AS_USER = `/usr/bin/setpriv --reuid ${USER} --regid ${USER} --clear-groups`;
 /** The kernel gives a process 8 MiB; the forwarder says how much it wants. KiB. */
@@ -59,7 +60,7 @@ export class VfioBench {
 
   /** Shell text that runs a script with node; `prefix` is a program that starts it. */
   node(text, prefix = '') {
-    return `${this.environment} host ${prefix} ${process.execPath} ${text}`;
+    return `${this.environment} host ${prefix} ${GUEST_NODE} ${text}`;
   }
 
   /** Shell text of an ixy command. */
