@@ -58,12 +58,16 @@ export class StockBench {
     );
   }
 
+  /** Nothing may be lost, but for what waits for an answer to ARP: the kernel keeps only some of that. */
   async pingFromGuest(address, extra = '') {
+    await this.guest.until(`ping -c 1 -W 3 ${address} > /dev/null`, 'ip neigh');
     const text = await this.guest.ok(`ping -c ${PINGS} -i 0.05 -W 3 ${extra} ${address}`);
     expectMatch(text, / 0% packet loss/, `ping ${extra} ${address}`);
   }
 
   async pingFromHost(address, extra = []) {
+    const once = ['ping', '-c', '1', '-W', '3', address];
+    for (let i = 0; i < 10 && (await this.net.run(this.tools.busybox, once)).status !== 0; i++);
     const args = ['ping', '-c', `${PINGS}`, '-i', '0.05', '-W', '3', ...extra, address];
     expectMatch(await this.net.busybox(args), / 0% packet loss/, args.join(' '));
   }

@@ -2,6 +2,7 @@
 // host: what the model gets wrong about the hardware shows here, since this driver and the kernel's
 // TCP know nothing of ours. VF 0 is eth0; VF 1 lies in a network namespace of the guest.
 
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { HostNet, noTapReason } from '../host-net.mjs';
 import { Model } from '../model.mjs';
@@ -73,11 +74,14 @@ async function jumboRefused(bench) {
 async function vlanOnWire(bench) {
   const { guest, net } = bench;
   const answer = [WIRE_PEER, TAP, 'answer', '100', '10.82.100.1', '60'];
-  const station = net.spawn('python3', answer, { stdio: 'ignore' });
+  const station = net.spawn('python3', answer, { stdio: ['ignore', 'pipe', 'inherit'] });
+  // Or it ends, and the pings fail.
+  const listening = Promise.race([once(station.stdout, 'data'), once(station, 'exit')]);
   try {
     await guest.ok('ip link add link eth0 name eth0.100 type vlan id 100');
     await guest.ok('ip addr add 10.82.100.2/24 dev eth0.100 && ip link set eth0.100 up');
     await bench.linkUp('eth0.100');
+    await listening;
     await bench.pingFromGuest('10.82.100.1');
     const received = async () => Number(await bench.sysfs('eth0', 'statistics/rx_packets'));
     for (const [vid, expected] of [
