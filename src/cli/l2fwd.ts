@@ -26,11 +26,6 @@ import { Session } from './session.ts';
 
 const WORKER_FILE = new URL('./forward-worker.js', import.meta.url);
 const BUFFERS_A_QUEUE = 4096;
-/**
- * Twice the rx ring: a NIC that takes nothing for a while, as one does whose host runs something else,
- * finds room for all that the other device's rx ring holds, and nothing is given up.
- */
-const TX_RING = 1024;
 const NO_PEER = -1;
 
 interface Plan {
@@ -198,12 +193,7 @@ async function run(args: ParsedArguments): Promise<number> {
     }
     const shared = Array.from({ length: what.queues }, () => mempool({ count: BUFFERS_A_QUEUE }));
     for (const address of what.addresses) {
-      const options = {
-        mempool: shared,
-        rxQueues: what.queues,
-        txQueues: what.queues,
-        txRingSize: TX_RING,
-      };
+      const options = { mempool: shared, rxQueues: what.queues, txQueues: what.queues };
       devices.push(await open(model?.resolve(address) ?? address, options));
     }
     warnOfFewCpus(what.queues + (model === undefined ? 0 : 1));
