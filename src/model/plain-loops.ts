@@ -17,6 +17,8 @@ const typeOf = packetType;
 /** Frames a loop takes at once. */
 export const LOOP_BATCH = 64;
 const DD_EOP = 3;
+/** Descriptors of 16 bytes a cache line. */
+const LINE_DESCRIPTORS = 4;
 /** BSIZEPKT 1. */
 const SMALLEST_BUFFER = 1024;
 
@@ -98,6 +100,20 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
   const { offsets, lengths, targets, sizes } = batch;
   const octets = batchWords();
 
+  /**
+   * Loads one word of each cache line of n descriptors. They lie in another core's cache: a loop with nothing else to do
+   * has all of them fetched at once, where one with work to do reaches only a few ahead.
+   */
+  function touch(ring: number, count: number, head: number, n: number): void {
+    let touched = 0;
+    for (let k = 0; k < n; k = (k + LINE_DESCRIPTORS) | 0) {
+      let index = (head + k) | 0;
+      if (index >= count) index = (index - count) | 0;
+      touched |= h[(ring + (index << 2)) | 0];
+    }
+    octets[1] = touched; // a load whose value nobody uses is deleted
+  }
+
   function claim(v: number, longest: number, n: number): number {
     const q = h[v + V_PLAIN_RX];
     if (q === 0 || (longest > SMALLEST_BUFFER && longest > h[q + R_BUFFER])) return 0;
@@ -119,6 +135,7 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
       if (free < 0) free = (free + count) | 0;
     }
     const most = Math.min(free, n) | 0;
+    touch(ring, count, head, most);
     let i = 0;
     for (; i < most; i = (i + 1) | 0) {
       const d = (ring + (head << 2)) | 0;
@@ -181,6 +198,8 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
     const base = h[q + Q_WINDOW_BASE];
     let head = h[q + Q_HEAD];
     let n = from;
+    const posted = (tail - head) | 0;
+    touch(ring, count, head, Math.min(posted < 0 ? posted + count : posted, limit - n) | 0);
     while (head !== tail && n < limit) {
       const d = (ring + (head << 2)) | 0;
       const command = h[d + 2];
@@ -208,7 +227,7 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
       if (head === count) head = 0;
     }
     h[q + Q_HEAD] = head;
-    // The frames lie in another core's cache: a loop with nothing else to do has more of them fetched at once.
+    // The same for the frames.
     let touched = 0;
     for (let k = from; k < n; k = (k + 1) | 0) touched |= h[offsets[k] >>> 2];
     octets[1] = touched;
