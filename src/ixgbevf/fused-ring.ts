@@ -13,28 +13,31 @@ import {
   TX_COMMAND,
   TX_STATUS,
 } from '../hw/descriptors.ts';
-import { type ArenaViews, BUF_SHIFT, IOVA_TABLE } from '../memory/layout.ts';
+import { IOVA_HIGH } from '../memory/iova.ts';
+import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
 import { QUEUE, TX_BLOCK } from './queue-memory.ts';
 import type { Doorbell } from './rx-ring.ts';
+import { makeSkip } from './rx-skip.ts';
 
 // Constants of this module, not imported bindings, in the loop: see rx-ring.ts.
-const RX_DD = RX_STATUS.mask.DD;
-const RX_EOP = RX_STATUS.mask.EOP;
-const LOOK = RX_DD | RX_EOP | RX_FRAME_ERRORS;
-const WHOLE = RX_DD | RX_EOP;
-const SKIPPING = 1 << 3;
+const DD = RX_STATUS.mask.DD;
+const EOP = RX_STATUS.mask.EOP;
+const LOOK = DD | EOP | RX_FRAME_ERRORS;
+const WHOLE = DD | EOP;
 const COMMAND =
   TX_COMMAND.mask.DEXT |
   (DTYP_DATA << TX_COMMAND.shift.DTYP) |
   TX_COMMAND.mask.IFCS |
   TX_COMMAND.mask.EOP;
 const RS = TX_COMMAND.mask.RS;
+const TX_DD = TX_STATUS.mask.DD;
 const CC = TX_STATUS.mask.CC;
 const PAYLEN = TX_STATUS.shift.PAYLEN;
+const BLOCK = TX_BLOCK;
 const BLOCK_MASK = TX_BLOCK - 1;
-const IOVAS = IOVA_TABLE >>> 3;
 const SHIFT = BUF_SHIFT;
+const HIGH = IOVA_HIGH;
 const SHORTEST = MIN_TX_LENGTH;
 
 /**
@@ -56,7 +59,7 @@ export interface FusedParts {
   readonly bufferBytes: number;
   readonly rxDoorbell: Doorbell;
   readonly txDoorbell: Doorbell;
-  /** TxLoops.clean of the tx queue: gives back what is done. @returns frames still in the ring */
+  /** TxLoops.clean of the tx queue: gives back what is done. @returns frames still in the ring; called when a block is done */
   readonly clean: () => number;
   /** Called when the rx queue is stopped (returns 0) or closed (throws). */
   readonly idle: (next: number) => number;
@@ -70,7 +73,7 @@ export interface FusedParts {
  */
 export function makeFused(parts: FusedParts): (n: number) => number {
   const { rxState, txState, headroom, rxDoorbell, txDoorbell, clean, idle, callback } = parts;
-  const { i32: heap, u64, f64 } = parts.views;
+  const { i32: heap, f64 } = parts.views;
   const rxRing = heap[rxState + QUEUE.DESCRIPTORS];
   const rxSlots = heap[rxState + QUEUE.SLOTS];
   const rxMask = heap[rxState + QUEUE.SIZE] - 1;
@@ -80,95 +83,125 @@ export function makeFused(parts: FusedParts): (n: number) => number {
   const usable = txMask - 1;
   const mempool = heap[rxState + QUEUE.MEMPOOL];
   const available = mempool + POOL.AVAILABLE;
-  const exhausted = mempool + POOL.EXHAUSTED;
-  const stack = heap[mempool + POOL.STACK];
+  const highest = heap[mempool + POOL.STACK] - 1;
   const rxNext = rxState + QUEUE.NEXT;
-  const rxSkip = rxState + QUEUE.CLEAN;
+  const skipping = rxState + QUEUE.CLEAN;
   const rxTail = rxState + QUEUE.TAIL;
   const txNext = txState + QUEUE.NEXT;
+  const txClean = txState + QUEUE.CLEAN;
   const txTail = txState + QUEUE.TAIL;
   const rxPackets = (rxState >> 1) + QUEUE.PACKETS;
   const rxBytes = (rxState >> 1) + QUEUE.BYTES;
-  const rxDropped = (rxState >> 1) + QUEUE.DROPPED;
   const txPackets = (txState >> 1) + QUEUE.PACKETS;
   const txBytes = (txState >> 1) + QUEUE.BYTES;
   const txDropped = (txState >> 1) + QUEUE.DROPPED;
   const span = Math.min(MAX_FRAME - CRC_SIZE, parts.bufferBytes - headroom) - MIN_TX_LENGTH;
+  const skip = makeSkip(parts.views, rxState, rxDoorbell);
+  let resuming = false;
 
-  return function fusedBatch(n) {
-    const room = (usable - clean()) | 0;
-    const limit = Math.min(n, room) | 0;
+  /** The rest of a batch whose loop met something else than a whole frame, or an empty mempool. */
+  function resume(n: number): number {
+    if (resuming) return 0;
+    resuming = true;
+    let taken = 0;
+    let dropped = 0;
+    try {
+      // A ring full of dropped frames must not hold the caller for ever.
+      while (taken < n && dropped <= rxMask) {
+        const more = skip();
+        if (more === 0) break;
+        dropped += more;
+        taken += fusedBatch(n - taken);
+      }
+    } finally {
+      resuming = false;
+    }
+    return taken;
+  }
+
+  function fusedBatch(n: number): number {
     let i = heap[rxNext];
     if (i < 0) return idle(i);
-    let at = heap[txNext];
-    if (at < 0) return 0;
-    let top = heap[available];
-    let skipping = heap[rxSkip];
+    const next = heap[txNext];
+    if (next < 0) return 0;
+    if (heap[skipping] !== 0) return resume(n);
+    const first = heap[txClean];
+    let used = (next - first) & txMask;
+    if (
+      used >= BLOCK &&
+      (heap[txRing + (((first + BLOCK_MASK) & txMask) << 2) + 3] & TX_DD) !== 0
+    ) {
+      used = clean();
+    }
+    const room = (usable - used) | 0;
+    const have = heap[available];
+    let limit = n < room ? n | 0 : room;
+    if (have < limit) limit = have;
+    const top = (highest + have) | 0;
+    let slot = (next - 1) & txMask;
     let taken = 0;
-    let seen = 0;
     let sent = 0;
     let bytesIn = 0;
     let bytesOut = 0;
     while (taken < limit) {
       const d = (rxRing + (i << 2)) | 0;
-      const status = heap[d + 2];
-      const slot = (rxSlots + i) | 0;
-      let buf = heap[slot];
-      if (((status & LOOK) | skipping) === WHOLE) {
-        if (top === 0) {
-          heap[exhausted]++;
-          break;
-        }
-        const length = heap[d + 3] & 0xffff;
-        taken = (taken + 1) | 0;
-        bytesIn = (bytesIn + length) | 0;
-        const out = callback(buf, ((buf << SHIFT) >>> 0) + headroom, length) | 0;
-        if ((out - SHORTEST) >>> 0 <= span) {
-          const t = (txRing + (at << 2)) | 0;
-          u64[t >>> 1] = u64[IOVAS + buf];
-          heap[t + 2] = COMMAND | out | ((at & BLOCK_MASK) === 0 ? RS : 0);
-          heap[t + 3] = CC | (out << PAYLEN);
-          heap[txSlots + at] = buf;
-          at = (at + 1) & txMask;
-          sent = (sent + 1) | 0;
-          bytesOut = (bytesOut + out) | 0;
-          top = (top - 1) | 0;
-          buf = heap[stack + top];
-          heap[slot] = buf;
-        } else if (out !== 0) {
-          f64[txDropped]++;
-        }
-      } else {
-        if ((status & RX_DD) === 0) break;
-        skipping = (status & RX_EOP) === 0 ? SKIPPING : 0;
-        if (skipping === 0) f64[rxDropped]++;
+      if ((heap[(d + 2) | 0] & LOOK) !== WHOLE) break;
+      // DD was read before the length, and x86 keeps loads in order.
+      const length = heap[d + 3] & 0xffff;
+      const place = (rxSlots + i) | 0;
+      let buf = heap[place];
+      taken = (taken + 1) | 0;
+      bytesIn = (bytesIn + length) | 0;
+      const out = callback(buf, ((buf << SHIFT) >>> 0) + headroom, length) | 0;
+      if ((out - SHORTEST) >>> 0 <= span) {
+        const at = (slot + 1) & txMask;
+        const t = (txRing + (at << 2)) | 0;
+        heap[t] = (buf << SHIFT) + headroom;
+        heap[t + 1] = HIGH;
+        heap[t + 2] = COMMAND + out;
+        heap[t + 3] = CC + (out << PAYLEN);
+        heap[txSlots + slot] = buf;
+        slot = at;
+        bytesOut = (bytesOut + out) | 0;
+        buf = heap[(top - sent) | 0];
+        sent = (sent + 1) | 0;
+        heap[place] = buf;
+      } else if (out !== 0) {
+        f64[txDropped]++;
       }
-      const wide = d >>> 1;
-      u64[wide] = u64[IOVAS + buf];
-      u64[wide + 1] = 0n;
+      // The write-back destroyed the address; a stale status would look like DD.
+      heap[d] = (buf << SHIFT) + headroom;
+      heap[d + 1] = HIGH;
+      heap[d + 2] = 0;
+      heap[d + 3] = 0;
       i = (i + 1) & rxMask;
-      seen = (seen + 1) | 0;
-      // A ring full of dropped frames must not hold the caller for ever.
-      if (seen > rxMask) break;
     }
-    if (seen === 0) return 0;
-    heap[rxNext] = i;
-    heap[rxSkip] = skipping;
-    heap[available] = top;
-    f64[rxPackets] = f64[rxPackets] + taken;
-    f64[rxBytes] = f64[rxBytes] + bytesIn;
-    if (sent !== 0) {
-      heap[txNext] = at;
-      f64[txPackets] = f64[txPackets] + sent;
-      f64[txBytes] = f64[txBytes] + bytesOut;
-      const word = heap[txTail];
-      if (word !== 0) heap[word] = at;
-      else txDoorbell(at);
+    if (taken !== 0) {
+      heap[rxNext] = i;
+      f64[rxPackets] = f64[rxPackets] + taken;
+      f64[rxBytes] = f64[rxBytes] + bytesIn;
+      if (sent !== 0) {
+        heap[available] = (have - sent) | 0;
+        const stop = (next + sent) | 0;
+        for (let e = (next + BLOCK_MASK) & ~BLOCK_MASK; e < stop; e = (e + BLOCK) | 0) {
+          heap[txRing + ((e & txMask) << 2) + 2] |= RS;
+        }
+        const at = (slot + 1) & txMask;
+        heap[txNext] = at;
+        f64[txPackets] = f64[txPackets] + sent;
+        f64[txBytes] = f64[txBytes] + bytesOut;
+        const word = heap[txTail];
+        if (word !== 0) heap[word] = at;
+        else txDoorbell(at);
+      }
+      const tail = (i - 1) & rxMask;
+      const word = heap[rxTail];
+      if (word !== 0) heap[word] = tail;
+      else rxDoorbell(tail);
     }
-    const tail = (i - 1) & rxMask;
-    const word = heap[rxTail];
-    if (word !== 0) heap[word] = tail;
-    else rxDoorbell(tail);
-    return taken;
-  };
+    if (taken === n || taken === room || (heap[rxRing + (i << 2) + 2] & DD) === 0) return taken;
+    return (taken + resume(n - taken)) | 0;
+  }
+
+  return fusedBatch;
 }

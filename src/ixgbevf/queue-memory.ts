@@ -28,7 +28,7 @@ export const QUEUE = {
   TAIL: 2,
   /** First word of the descriptors. */
   DESCRIPTORS: 3,
-  /** First word of the slot -> buf table. */
+  /** First word of the table of buffers. Rx: of descriptor i at i. Tx: at (i - 1) & mask, see TX_BLOCK. */
   SLOTS: 4,
   SIZE: 5,
   /** State word of the mempool. */
@@ -48,6 +48,7 @@ export const CLOSED = -2;
 /**
  * Tx descriptors are given back in blocks of 32 slots; the last of each block asks for a report (RS).
  * Blocks start one slot late, because slot 0 of a fresh ring is the context descriptor: 1..32, 33..64, ..
+ * The table of buffers is turned by one, so that a block's buffers never wrap and lie on even words.
  */
 export const TX_BLOCK = 32;
 
@@ -192,7 +193,7 @@ export function disarm(queue: QueueMemory): void {
   }
   const clean = heap[handle.state + QUEUE.CLEAN];
   for (let i = clean; i !== next; i = (i + 1) & (size - 1)) {
-    mempool.giveFromRing(heap, slots + i, 1);
+    mempool.giveFromRing(heap, slots + ((i - 1) & (size - 1)), 1);
   }
 }
 
@@ -208,11 +209,10 @@ export function destroyQueue(arena: Arena, queue: QueueMemory): void {
 
 /**
  * Holds a caller to a batch that lies inside its array: a buffer written past the end would be lost.
+ * The loops test that themselves and come here when it does not hold.
  * @throws RangeError
  */
-export function checkBatch(bufs: Int32Array, from: number, n: number): void {
-  if ((from | 0) === from && (n | 0) === n && from >= 0 && n >= 0 && from + n <= bufs.length)
-    return;
+export function refuseBatch(bufs: Int32Array, from: number, n: number): never {
   throw new RangeError(
     `batch: expected integers 0 <= from, 0 <= n and from + n <= ${bufs.length} (the array's length), got from ${from}, n ${n}`,
   );

@@ -185,7 +185,7 @@ export class OwnershipBook {
       const txState = tx[0].handle.state;
       const mask = i32[txState + SIZE] - 1;
       for (let i = i32[txState + CLEAN]; i !== i32[txState + NEXT]; i = (i + 1) & mask) {
-        owners.push(i32[i32[txState + SLOTS] + i]);
+        owners.push(i32[i32[txState + SLOTS] + ((i - 1) & mask)]);
       }
     }
     const first = i32[pool + POOL.FIRST];
