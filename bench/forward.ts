@@ -1,12 +1,13 @@
 // Nanoseconds a packet of the driver's hot path beside the same work in C
 // (baseline.c), each case in a process of its own, alternated, so that the
-// machine's changes of speed hit all alike. No device, no silicon: descriptors
-// are marked done by a stub whose time is not counted.
+// machine's changes of speed hit all alike; a ratio is the median of the runs'
+// ratios. No device, no silicon: descriptors are marked done by a stub whose
+// time is not counted.
 // Usage: npm run bench [-- --json FILE] [--runs N] [--packets N] [--batches 1,8,32]
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { arch, cpus, release, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -44,29 +45,28 @@ const c = (name: string, shape: string): Contender => ({
   name,
   command: (batch) => [BASELINE, [shape, String(batch), packets, '1']],
 });
+const IXY = 'C, ixy shape';
+const SIDE = 'C, side tables';
+const FUSED = 'C, fused';
+// What is compared runs next to what it is compared with.
 const CONTENDERS: readonly Contender[] = [
+  c(IXY, 'ixy'),
   js('forward', 'forward', 2),
-  c('C, ixy shape', 'ixy'),
+  c(SIDE, 'side'),
   js('fused', 'fused', 2),
-  c('C, side tables', 'side'),
-  c('C, fused', 'fused'),
-  js('forward, one device', 'forward', 1),
+  c(FUSED, 'fused'),
   js('rx', 'rx', 2),
   js('tx', 'tx', 2),
+  js('forward, one device', 'forward', 1),
+  js('fused, one device', 'fused', 1),
+  js('rx, one device', 'rx', 1),
+  js('tx, one device', 'tx', 1),
 ];
 
-interface Figures {
-  readonly min: number;
-  readonly median: number;
-  readonly max: number;
-}
+/** Nanoseconds a packet, a run each, by contender. */
+type Samples = ReadonlyMap<string, readonly number[]>;
 
-function figures(samples: readonly number[]): Figures {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return { min: sorted[0], median: sorted[sorted.length >> 1], max: sorted[sorted.length - 1] };
-}
-
-function measure(batch: number): Map<string, Figures> {
+function measure(batch: number): Samples {
   const samples = new Map<string, number[]>(CONTENDERS.map(({ name }) => [name, []]));
   for (let run = 0; run < runs; run++) {
     for (const { name, command } of CONTENDERS) {
@@ -75,15 +75,25 @@ function measure(batch: number): Map<string, Figures> {
       samples.get(name)?.push(Number(text.trim()));
     }
   }
-  return new Map([...samples].map(([name, list]) => [name, figures(list)]));
+  return samples;
+}
+
+function sorted(values: readonly number[]): number[] {
+  return [...values].sort((a, b) => a - b);
+}
+
+function median(values: readonly number[]): number {
+  return sorted(values)[values.length >> 1];
 }
 
 mkdirSync(here('.'), { recursive: true });
 execFileSync('cc', ['-O3', '-march=native', '-o', BASELINE, SOURCE]);
 const cpu = cpus()[0]?.model ?? 'unknown CPU';
-console.log(`Node ${process.version}, V8 ${process.versions.v8}, ${cpu}, ${cpus().length} CPUs`);
 console.log(
-  `${runs} alternated runs of ${packets} packets; min / median / max ns a packet; no silicon`,
+  `Node ${process.version}, V8 ${process.versions.v8}, ${cpu}, ${cpus().length} CPUs, ${type()} ${release()} ${arch()}`,
+);
+console.log(
+  `${runs} alternated runs of ${packets} packets, each the median of its rounds; min / median / max ns a packet; two devices where not said otherwise; no silicon`,
 );
 
 type Row = { nsPerPacket: number; vsIxyC: number; vsSideC: number; vsFusedC: number };
@@ -92,25 +102,34 @@ const result: { forward: Record<string, Row>; fused: Record<string, Row> } = {
   fused: {},
 };
 for (const batch of batches) {
-  const table = measure(batch);
-  const median = (name: string): number => table.get(name)?.median ?? Number.NaN;
+  const samples = measure(batch);
+  const of = (name: string): readonly number[] => samples.get(name) ?? [];
+  const ratio = (name: string, to: string): number =>
+    median(of(name).map((ns, run) => ns / of(to)[run]));
   console.log(`batch ${batch}`);
-  for (const [name, { min, median: mid, max }] of table) {
-    const text = [min, mid, max].map((ns) => ns.toFixed(2).padStart(6)).join(' /');
+  for (const [name, list] of samples) {
+    const [low, high] = [sorted(list)[0], sorted(list)[list.length - 1]];
+    const text = [low, median(list), high].map((ns) => ns.toFixed(2).padStart(6)).join(' /');
     console.log(`  ${name.padEnd(20)} ${text}`);
   }
   for (const name of ['forward', 'fused'] as const) {
     const row: Row = {
-      nsPerPacket: median(name),
-      vsIxyC: median(name) / median('C, ixy shape'),
-      vsSideC: median(name) / median('C, side tables'),
-      vsFusedC: median(name) / median('C, fused'),
+      nsPerPacket: median(of(name)),
+      vsIxyC: ratio(name, IXY),
+      vsSideC: ratio(name, SIDE),
+      vsFusedC: ratio(name, FUSED),
     };
     result[name][`batch${batch}`] = row;
     console.log(
       `  ${name}: ${row.vsIxyC.toFixed(2)} x C in ixy's shape, ${row.vsSideC.toFixed(2)} x side tables, ${row.vsFusedC.toFixed(2)} x fused C`,
     );
   }
+}
+for (const name of ['forward', 'fused'] as const) {
+  const { batch1, batch32 } = result[name];
+  if (batch1 === undefined || batch32 === undefined) continue;
+  const share = (100 * batch32.nsPerPacket) / batch1.nsPerPacket;
+  console.log(`${name}: batch 1 moves ${share.toFixed(0)} % of what batch 32 does`);
 }
 if (values.json !== undefined) {
   writeFileSync(

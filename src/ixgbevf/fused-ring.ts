@@ -16,7 +16,7 @@ import {
 import { IOVA_HIGH } from '../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { QUEUE, TX_BLOCK } from './queue-memory.ts';
+import { pairOf, QUEUE, TX_BLOCK } from './queue-memory.ts';
 import type { Doorbell } from './rx-ring.ts';
 import { makeSkip } from './rx-skip.ts';
 
@@ -73,7 +73,8 @@ export interface FusedParts {
  */
 export function makeFused(parts: FusedParts): (n: number) => number {
   const { rxState, txState, headroom, rxDoorbell, txDoorbell, clean, idle, callback } = parts;
-  const { i32: heap, f64 } = parts.views;
+  const { heap, heap2 } = pairOf(parts.views);
+  const { f64 } = parts.views;
   const rxRing = heap[rxState + QUEUE.DESCRIPTORS];
   const rxSlots = heap[rxState + QUEUE.SLOTS];
   const rxMask = heap[rxState + QUEUE.SIZE] - 1;
@@ -145,23 +146,27 @@ export function makeFused(parts: FusedParts): (n: number) => number {
     let bytesOut = 0;
     while (taken < limit) {
       const d = (rxRing + (i << 2)) | 0;
-      if ((heap[(d + 2) | 0] & LOOK) !== WHOLE) break;
+      if ((heap2[d] & LOOK) !== WHOLE) break;
+      const d1 = (d + 1) | 0;
       // DD was read before the length, and x86 keeps loads in order.
-      const length = heap[d + 3] & 0xffff;
+      const length = heap2[d1] & 0xffff;
+      // A stale status would look like DD.
+      heap2[d] = 0;
+      heap2[d1] = 0;
       const place = (rxSlots + i) | 0;
       let buf = heap[place];
       taken = (taken + 1) | 0;
       bytesIn = (bytesIn + length) | 0;
       const out = callback(buf, ((buf << SHIFT) >>> 0) + headroom, length) | 0;
       if ((out - SHORTEST) >>> 0 <= span) {
-        const at = (slot + 1) & txMask;
-        const t = (txRing + (at << 2)) | 0;
-        heap[t] = (buf << SHIFT) + headroom;
-        heap[t + 1] = HIGH;
-        heap[t + 2] = COMMAND + out;
-        heap[t + 3] = CC + (out << PAYLEN);
         heap[txSlots + slot] = buf;
-        slot = at;
+        slot = (slot + 1) & txMask;
+        const t = (txRing + (slot << 2)) | 0;
+        const t1 = (t + 1) | 0;
+        heap[t] = (buf << SHIFT) + headroom;
+        heap[t1] = HIGH;
+        heap2[t] = COMMAND + out;
+        heap2[t1] = CC + (out << PAYLEN);
         bytesOut = (bytesOut + out) | 0;
         buf = heap[(top - sent) | 0];
         sent = (sent + 1) | 0;
@@ -169,11 +174,9 @@ export function makeFused(parts: FusedParts): (n: number) => number {
       } else if (out !== 0) {
         f64[txDropped]++;
       }
-      // The write-back destroyed the address; a stale status would look like DD.
+      // The write-back destroyed the address.
       heap[d] = (buf << SHIFT) + headroom;
-      heap[d + 1] = HIGH;
-      heap[d + 2] = 0;
-      heap[d + 3] = 0;
+      heap[d1] = HIGH;
       i = (i + 1) & rxMask;
     }
     if (taken !== 0) {

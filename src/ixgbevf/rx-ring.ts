@@ -9,7 +9,7 @@ import { RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
 import { IOVA_HIGH } from '../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { QUEUE, refuseBatch } from './queue-memory.ts';
+import { pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
 import { makeSkip } from './rx-skip.ts';
 
 // Imported bindings are cells that V8 loads and checks at every use; constants of this module fold
@@ -39,7 +39,7 @@ export function makeRxBatch(
   doorbell: Doorbell,
   idle: (next: number) => number,
 ): Batch {
-  const heap = views.i32;
+  const { heap, heap2 } = pairOf(views);
   const u16 = views.u16;
   const f64 = views.f64;
   const descriptors = heap[state + QUEUE.DESCRIPTORS];
@@ -93,23 +93,24 @@ export function makeRxBatch(
     let bytes = 0;
     while (at < end) {
       const d = (descriptors + (i << 2)) | 0;
-      if ((heap[(d + 2) | 0] & LOOK) !== WHOLE) break;
+      if ((heap2[d] & LOOK) !== WHOLE) break;
+      // The write-back destroyed the address; a stale status would look like DD.
+      heap2[d] = 0;
+      const fresh = heap[(top - at) | 0];
+      const e = (d + 1) | 0;
+      heap[d] = (fresh << SHIFT) + headroom;
+      heap[e] = HIGH;
       // DD was read before the length, and x86 keeps loads in order.
-      const length = heap[d + 3] & 0xffff;
+      const length = heap2[e] & 0xffff;
+      heap2[e] = 0;
+      bytes = (bytes + length) | 0;
       const slot = (slots + i) | 0;
+      i = (i + 1) & mask;
       const buf = heap[slot];
+      heap[slot] = fresh;
       u16[LENGTHS + buf] = length;
       bufs[at] = buf;
-      bytes = (bytes + length) | 0;
-      // The write-back destroyed the address; a stale status would look like DD.
-      const fresh = heap[(top - at) | 0];
-      heap[slot] = fresh;
-      heap[d] = (fresh << SHIFT) + headroom;
-      heap[d + 1] = HIGH;
-      heap[d + 2] = 0;
-      heap[d + 3] = 0;
       at = (at + 1) | 0;
-      i = (i + 1) & mask;
     }
     const k = (at - from) | 0;
     if (k !== 0) {

@@ -16,7 +16,7 @@ import {
 import { IOVA_HIGH } from '../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { QUEUE, refuseBatch, TX_BLOCK } from './queue-memory.ts';
+import { pairOf, QUEUE, refuseBatch, TX_BLOCK } from './queue-memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 
 // Constants of this module, not imported bindings, in the loop: see rx-ring.ts.
@@ -58,7 +58,7 @@ export function makeTxBatch(
   idle: (next: number) => number,
   pad: (buf: number, length: number) => void,
 ): TxLoops {
-  const heap = views.i32;
+  const { heap, heap2 } = pairOf(views);
   const u16 = views.u16;
   const f64 = views.f64;
   const u64 = views.u64;
@@ -190,15 +190,15 @@ export function makeTxBatch(
       const buf = bufs[at];
       const length = u16[LENGTHS + buf];
       if ((length - SHORTEST) >>> 0 > span) break;
-      const i = (slot + 1) & mask;
-      const d = (descriptors + (i << 2)) | 0;
-      heap[d] = (buf << SHIFT) + headroom;
-      heap[d + 1] = HIGH;
-      heap[d + 2] = COMMAND + length;
-      heap[d + 3] = CC + (length << PAYLEN);
       heap[slots + slot] = buf;
+      slot = (slot + 1) & mask;
+      const d = (descriptors + (slot << 2)) | 0;
+      const e = (d + 1) | 0;
+      heap[d] = (buf << SHIFT) + headroom;
+      heap[e] = HIGH;
+      heap2[d] = COMMAND + length;
+      heap2[e] = CC + (length << PAYLEN);
       bytes = (bytes + length) | 0;
-      slot = i;
       at = (at + 1) | 0;
     }
     const posted = (at - from) | 0;
