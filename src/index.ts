@@ -1,5 +1,6 @@
 // The public names of ixy.ts.
 
+export { RX_FLAGS } from './hw/descriptors.ts';
 export type { FrameCallback } from './ixgbevf/fused-ring.ts';
 export type { Health } from './ixgbevf/health.ts';
 export type { LinkState } from './ixgbevf/link.ts';

@@ -104,6 +104,22 @@ export const RX_FRAME_ERRORS =
     RX_STATUS.mask.USE) >>>
   0;
 
+/**
+ * What the metadata variant of an rx queue keeps of words 0 and 2 (RX_INFO, RX_STATUS) as one word a frame:
+ * the low half of word 0, bits 7:0 of the status, and the two checksum errors in place.
+ */
+export const RX_FLAGS = fields({
+  RSS_TYPE: [3, 0],
+  PACKET_TYPE: [15, 4],
+  VP: [19, 19],
+  UDPCS: [20, 20],
+  L4CS: [21, 21],
+  IPCS: [22, 22],
+  PIF: [23, 23],
+  TCPE: [30, 30],
+  IPE: [31, 31],
+});
+
 /** Rx write-back, word 3. */
 export const RX_LENGTH = fields({ LENGTH: [15, 0], VLAN: [31, 16] });
 

@@ -12,6 +12,7 @@ import { DeviceError } from '../support/errors.ts';
 import { type Log, silentLog } from '../support/log.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { type MacBytes, parseStationMac } from './mac.ts';
+import { METADATA, STRIP_VLAN } from './queue-memory.ts';
 import { usableBufferBytes } from './queue-setup.ts';
 
 /** How to open a VF. */
@@ -32,6 +33,13 @@ export interface VfOptions {
   readonly mempool?: Mempool | readonly Mempool[];
   /** Longest frame, bytes with header and CRC, without VLAN tag: 68 to 9,728. Default 1,518. */
   readonly maxFrame?: number;
+  /**
+   * Rx queues also keep flags (RX_FLAGS), VLAN tag and RSS hash of each frame, in tables: see PacketViews. Costs
+   * about a nanosecond a packet. Default false.
+   */
+  readonly metadata?: boolean;
+  /** The device takes VLAN tags out of received frames; needs `metadata`, where the tag is then. Default false. */
+  readonly stripVlan?: boolean;
   /** The VF's MAC, "02:00:00:00:00:01". Default: the one the host assigned, or a random one. */
   readonly mac?: string;
   /** A tx queue that makes no progress for this long is reported by checkHealth(). Default 1,000. */
@@ -49,6 +57,8 @@ export interface VfSettings {
   /** Empty: to be made. */
   readonly mempools: readonly Mempool[];
   readonly maxFrame: number;
+  /** METADATA, STRIP_VLAN of every rx queue. */
+  readonly features: number;
   readonly mac: MacBytes | undefined;
   readonly stuckAfterMs: number;
   readonly clock: Clock;
@@ -67,6 +77,8 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     txRingSize = 512,
     mempool = [],
     maxFrame = 1500 + ETHER_HEADER + CRC_SIZE,
+    metadata = false,
+    stripVlan = false,
     mac,
     stuckAfterMs = 1000,
     clock = systemClock,
@@ -89,6 +101,11 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
   if (!(stuckAfterMs > 0)) {
     throw new RangeError(`stuckAfterMs: expected a time above 0, got ${stuckAfterMs}`);
   }
+  if (stripVlan && !metadata) {
+    throw new RangeError(
+      'stripVlan: expected metadata: true with it, got false; the tags would be lost',
+    );
+  }
   const mempools = Array.isArray(mempool) ? mempool : [mempool as Mempool];
   for (const { bufferBytes, headroomBytes } of mempools) {
     const usable = usableBufferBytes(bufferBytes, headroomBytes);
@@ -106,6 +123,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     txRingSize,
     mempools,
     maxFrame,
+    features: (metadata ? METADATA : 0) | (stripVlan ? STRIP_VLAN : 0),
     mac: mac === undefined ? undefined : parseStationMac('mac', mac),
     stuckAfterMs,
     clock,

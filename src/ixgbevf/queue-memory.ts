@@ -33,6 +33,8 @@ export const QUEUE = {
   SIZE: 5,
   /** State word of the mempool. */
   MEMPOOL: 6,
+  /** Rx: 1 where flags, VLAN and hash of each frame go to the tables (METADATA), plus 2 where tags are stripped. */
+  FEATURES: 7,
   /** Doubles. */
   PACKETS: 4,
   BYTES: 5,
@@ -40,6 +42,10 @@ export const QUEUE = {
   DROPPED: 6,
   BLOCK_BYTES: 128,
 } as const;
+
+/** Bits of FEATURES. */
+export const METADATA = 1;
+export const STRIP_VLAN = 2;
 
 /** NEXT of a queue that moves nothing for now, and of one that never will again. */
 export const STOPPED = -1;
@@ -72,6 +78,8 @@ export interface QueueMemory {
   /** Where the device finds the descriptors. */
   readonly iova: Iova;
   readonly sizeBytes: number;
+  /** METADATA, STRIP_VLAN. */
+  readonly features: number;
   readonly handle: QueueHandle;
   readonly bufferBytes: number;
   readonly headroomBytes: number;
@@ -84,6 +92,7 @@ export interface QueueMemory {
 /**
  * Takes memory for a queue; descriptors are zeroed, the queue is stopped.
  * @param size descriptors, a power of two from 64 to 4,096 (checked when the device is opened)
+ * @param features METADATA, STRIP_VLAN: of an rx queue
  */
 export function createQueue(
   arena: Arena,
@@ -92,6 +101,7 @@ export function createQueue(
   size: number,
   mempool: Mempool,
   address = '',
+  features = 0,
 ): QueueMemory {
   const sizeBytes = size * DESCRIPTOR_SIZE;
   const descriptorOffset = arena.allocateDma(sizeBytes, RING_ALIGN);
@@ -103,12 +113,14 @@ export function createQueue(
   heap[state + QUEUE.SLOTS] = slotOffset >>> 2;
   heap[state + QUEUE.SIZE] = size;
   heap[state + QUEUE.MEMPOOL] = mempool.handle.state;
+  heap[state + QUEUE.FEATURES] = features;
   return {
     kind,
     index,
     size,
     iova: iovaOf(descriptorOffset),
     sizeBytes,
+    features,
     handle: { kind, index, address, memory: arena.memory, state },
     bufferBytes: mempool.bufferBytes,
     headroomBytes: mempool.headroomBytes,

@@ -31,7 +31,7 @@ import type { Clock } from '../support/clock.ts';
 import { pollUntil } from '../support/poll.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { flush, instanceName, readRegister, writeRegister } from './access.ts';
-import { armRx, armTx, clearDescriptors, type QueueMemory } from './queue-memory.ts';
+import { armRx, armTx, clearDescriptors, type QueueMemory, STRIP_VLAN } from './queue-memory.ts';
 
 const KIB = 1024;
 /** Header buffer that linux ixgbevf programs even where headers are not split. */
@@ -101,7 +101,8 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   // DROP_EN: a queue out of descriptors loses its own frames instead of blocking every VF of the port.
   writeRegister(device, VFSRRCTL, VFSRRCTL.mask.DROP_EN | bufferFormat(bufferBytes), q);
   // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
-  writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE, q);
+  const strip = (queue.features & STRIP_VLAN) !== 0 ? VFRXDCTL.mask.VME : 0;
+  writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE | strip, q);
   awaitEnable(device, clock, VFRXDCTL, q, true);
   // The tail only now: a write to it before ENABLE reads 1 is lost.
   writeRegister(device, VFRDT, armRx(queue, tailWord(device, VFRDT, q)), q);

@@ -5,11 +5,18 @@
 // keep V8 from hoisting the checks of `bufs` (10 % of this loop, node 24).
 // A queue has a copy of this module's code of its own (support/code-copy.ts).
 
-import { RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
+import { RX_FLAGS, RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
 import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
+import {
+  type ArenaViews,
+  BUF_SHIFT,
+  FLAGS_TABLE,
+  HASH_TABLE,
+  LENGTH_TABLE,
+  VLAN_TABLE,
+} from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
+import { METADATA, pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
 import { makeSkip } from './rx-skip.ts';
 
 // Imported bindings are cells that V8 loads and checks at every use; constants of this module fold
@@ -19,7 +26,14 @@ const EOP = RX_STATUS.mask.EOP;
 /** One compare tells a whole, undamaged frame in one buffer from everything else. */
 const LOOK = DD | EOP | RX_FRAME_ERRORS;
 const WHOLE = DD | EOP;
+/** What becomes RX_FLAGS of the words 0 and 2. */
+const INFO = RX_FLAGS.mask.RSS_TYPE | RX_FLAGS.mask.PACKET_TYPE;
+const STATUS = 0xff;
+const ERRORS = RX_FLAGS.mask.TCPE | RX_FLAGS.mask.IPE;
 const LENGTHS = LENGTH_TABLE >>> 1;
+const FLAGS = FLAGS_TABLE >>> 2;
+const HASHES = HASH_TABLE >>> 2;
+const VLANS = VLAN_TABLE >>> 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 
@@ -54,6 +68,8 @@ export function makeRxBatch(
   const available = mempool + POOL.AVAILABLE;
   const packets = (state >> 1) + QUEUE.PACKETS;
   const octets = (state >> 1) + QUEUE.BYTES;
+  const metadata = (heap[state + QUEUE.FEATURES] & METADATA) !== 0;
+  const i32 = views.i32;
   const refuse = refuseBatch;
   const skip = makeSkip(views, state, doorbell);
   let resuming = false;
@@ -93,7 +109,16 @@ export function makeRxBatch(
     let bytes = 0;
     while (at < end) {
       const d = (descriptors + (i << 2)) | 0;
-      if ((heap2[d] & LOOK) !== WHOLE) break;
+      const status = heap2[d];
+      if ((status & LOOK) !== WHOLE) break;
+      // A constant: a queue without metadata has no code for it.
+      if (metadata) {
+        const subject = heap[slots + i];
+        const info = heap[d];
+        i32[FLAGS + subject] = (info & INFO) | ((status & STATUS) << 16) | (status & ERRORS);
+        i32[HASHES + subject] = heap[(d + 1) | 0];
+        u16[VLANS + subject] = heap2[(d + 1) | 0] >>> 16;
+      }
       // The write-back destroyed the address; a stale status would look like DD.
       heap2[d] = 0;
       const fresh = heap[(top - at) | 0];

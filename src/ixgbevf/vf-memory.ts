@@ -22,7 +22,7 @@ export interface VfMemory {
  * @throws RangeError or VfioError where the arena has no room; then nothing is left behind
  */
 export function createVfMemory(arena: Arena, address: string, settings: VfSettings): VfMemory {
-  const { rxQueues, txQueues, rxRingSize, txRingSize, maxFrame, log } = settings;
+  const { rxQueues, txQueues, rxRingSize, txRingSize, maxFrame, features, log } = settings;
   const own: Mempool[] = [];
   const mempools = settings.mempools.length > 0 ? settings.mempools : own;
   const memory: VfMemory = { arena, rx: [], tx: [], mempools, ownMempools: own };
@@ -36,7 +36,7 @@ export function createVfMemory(arena: Arena, address: string, settings: VfSettin
     }
     for (let q = 0; q < rxQueues; q++) {
       const mempool = mempools[q % mempools.length];
-      memory.rx.push(createQueue(arena, 'rx', q, rxRingSize, mempool, address));
+      memory.rx.push(createQueue(arena, 'rx', q, rxRingSize, mempool, address, features));
     }
     for (let q = 0; q < txQueues; q++) {
       const mempool = mempools[q % mempools.length];

@@ -2,13 +2,25 @@
 // in the arena and its length in a table. Hot loops index `length`, `bytes` and
 // `words` directly; `frame` makes a view object and is for slow paths.
 
-import { BUF_LIMIT, BUF_SHIFT, LENGTH_TABLE, viewsOf } from './layout.ts';
+import {
+  BUF_LIMIT,
+  BUF_SHIFT,
+  FLAGS_TABLE,
+  HASH_TABLE,
+  LENGTH_TABLE,
+  VLAN_TABLE,
+  viewsOf,
+} from './layout.ts';
 import type { Mempool } from './mempool.ts';
 
 /** Typed arrays over the whole arena, and where a buffer's frame lies in them. */
 export interface PacketViews {
   /** Bytes of the frame without CRC, indexed by buffer. Write it before sending. */
   readonly length: Uint16Array;
+  /** RX_FLAGS of a received frame, RSS hash, and VLAN tag where it was stripped: of queues opened with `metadata`. */
+  readonly flags: Uint32Array;
+  readonly hash: Uint32Array;
+  readonly vlan: Uint16Array;
   /** The arena as bytes: bytes[offset(buf)] is the first byte of the destination MAC. */
   readonly bytes: Uint8Array;
   /** The arena as little-endian 32-bit words: words[offset(buf) >>> 2]. */
@@ -31,6 +43,9 @@ export function packetViews(mempool: Mempool): PacketViews {
   const offset = (buf: number): number => ((buf << BUF_SHIFT) >>> 0) + headroomBytes;
   return {
     length,
+    flags: new Uint32Array(memory.buffer, FLAGS_TABLE, BUF_LIMIT),
+    hash: new Uint32Array(memory.buffer, HASH_TABLE, BUF_LIMIT),
+    vlan: new Uint16Array(memory.buffer, VLAN_TABLE, BUF_LIMIT),
     bytes,
     words,
     offset,

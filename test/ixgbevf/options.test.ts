@@ -27,6 +27,7 @@ describe('refused', () => {
     [{ mempool: mempoolOf(2048, 0), maxFrame: 2049 }, /maxFrame: expected at most 2048/],
     [{ mempool: mempoolOf(2048, 64), maxFrame: 1518 }, /maxFrame: expected at most 1024/],
     [{ mempool: [mempoolOf(4096, 0), mempoolOf(2048, 0)], maxFrame: 4000 }, /at most 2048/],
+    [{ stripVlan: true }, /stripVlan: expected metadata: true with it, got false/],
     [{ stuckAfterMs: 0 }, /stuckAfterMs/],
     [{ mac: '01:00:00:00:00:00' }, /mac: expected a unicast/],
   ];

@@ -18,7 +18,7 @@ import {
   type TxQueue,
 } from '../../src/ixgbevf/queues.ts';
 import { processArena } from '../../src/memory/arena.ts';
-import { LENGTH_TABLE } from '../../src/memory/layout.ts';
+import { FLAGS_TABLE, HASH_TABLE, LENGTH_TABLE, VLAN_TABLE } from '../../src/memory/layout.ts';
 import { createMempool, type Mempool, type MempoolOptions } from '../../src/memory/mempool.ts';
 
 const arena = processArena();
@@ -35,9 +35,9 @@ interface Bench {
   write: (i: number, w: number, value: number) => void;
 }
 
-function bench(kind: 'rx' | 'tx', size: number, options: MempoolOptions): Bench {
+function bench(kind: 'rx' | 'tx', size: number, options: MempoolOptions, features = 0): Bench {
   const mempool = createMempool(arena, options);
-  const queue = createQueue(arena, kind, 0, size, mempool, 'test:0');
+  const queue = createQueue(arena, kind, 0, size, mempool, 'test:0', features);
   const tailWord = arena.allocateControl(64) >>> 2;
   clearDescriptors(queue);
   arena.views.i32[tailWord] = kind === 'rx' ? armRx(queue, tailWord) : armTx(queue, tailWord);
@@ -53,8 +53,12 @@ function bench(kind: 'rx' | 'tx', size: number, options: MempoolOptions): Bench 
   };
 }
 
-async function rxBench(size: number, options: MempoolOptions): Promise<Bench & { rx: RxQueue }> {
-  const b = bench('rx', size, options);
+async function rxBench(
+  size: number,
+  options: MempoolOptions,
+  features = 0,
+): Promise<Bench & { rx: RxQueue }> {
+  const b = bench('rx', size, options, features);
   return { ...b, rx: await openRxQueue(b.queue.handle) };
 }
 
@@ -152,6 +156,30 @@ describe('rx loop', () => {
     expect(mempool.available).toBe(63);
     expect(rx.counters).toEqual({ packets: 1, bytes: 64, dropped: 0 });
     expect(rx.batch(bufs, 0, 4)).toBe(0);
+  });
+
+  it('keeps flags, hash and VLAN tag of a frame where the queue was made for it, and only there', async () => {
+    const { i32, u16 } = arena.views;
+    for (const features of [0, 1]) {
+      const { rx, write } = await rxBench(64, { count: 128 }, features);
+      const bufs = new Int32Array(2);
+      write(0, 0, 0xabcd_0113); // IPv4, TCP, RSS over both; the high half is not kept
+      write(0, 1, 0x8000_0001);
+      write(0, 3, 0x1fff_0040);
+      write(0, 2, 0xc000_006b); // checksums looked at and both wrong, VLAN tag; whole
+      write(1, 2, DD_EOP);
+      const buf = i32[i32[rx.handle.state + 4]];
+      for (const table of [FLAGS_TABLE, HASH_TABLE]) i32[table / 4 + buf] = 0x5555;
+      u16[VLAN_TABLE / 2 + buf] = 0x5555;
+      expect(rx.batch(bufs, 0, 2)).toBe(2);
+      expect(bufs[0]).toBe(buf);
+      expect([
+        i32[FLAGS_TABLE / 4 + buf] >>> 0,
+        i32[HASH_TABLE / 4 + buf] >>> 0,
+        u16[VLAN_TABLE / 2 + buf],
+      ]).toEqual(features === 1 ? [0xc06b_0113, 0x8000_0001, 0x1fff] : [0x5555, 0x5555, 0x5555]);
+      expect(u16[LENGTH_TABLE / 2 + buf]).toBe(64);
+    }
   });
 
   it('wraps around the ring many times without losing a buffer', async () => {

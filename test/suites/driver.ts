@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import type { MakeHarness } from '../support/driver-harness.ts';
 import { filterTests } from './driver/filters.ts';
 import { frameTests } from './driver/frames.ts';
+import { metadataTests } from './driver/metadata.ts';
 import { negotiationTests } from './driver/negotiation.ts';
 import { portResetTests } from './driver/port-resets.ts';
 import { recoveryTests } from './driver/recovery.ts';
@@ -19,6 +20,7 @@ export function driverSuite(name: string, make: MakeHarness): void {
     describe('negotiation', () => negotiationTests(make));
     describe('refused messages', () => refusedMessageTests(make));
     describe('rings', () => ringTests(make));
+    describe('metadata', () => metadataTests(make));
     describe('frames', () => frameTests(make));
     describe('filters', () => filterTests(make));
     describe('statistics', () => statisticsTests(make));
