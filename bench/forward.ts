@@ -64,18 +64,15 @@ const CONTENDERS: readonly Contender[] = [
 ];
 
 /** Nanoseconds a packet, a run each, by contender. */
-type Samples = ReadonlyMap<string, readonly number[]>;
+type Samples = Map<string, number[]>;
 
-function measure(batch: number): Samples {
-  const samples = new Map<string, number[]>(CONTENDERS.map(({ name }) => [name, []]));
-  for (let run = 0; run < runs; run++) {
-    for (const { name, command } of CONTENDERS) {
-      const [program, args] = command(batch);
-      const text = execFileSync(program, args, { encoding: 'utf8', timeout: 300_000 });
-      samples.get(name)?.push(Number(text.trim()));
-    }
+/** One run of every contender at one batch size. */
+function measure(batch: number, samples: Samples): void {
+  for (const { name, command } of CONTENDERS) {
+    const [program, args] = command(batch);
+    const text = execFileSync(program, args, { encoding: 'utf8', timeout: 300_000 });
+    samples.set(name, [...(samples.get(name) ?? []), Number(text.trim())]);
   }
-  return samples;
 }
 
 function sorted(values: readonly number[]): number[] {
@@ -101,8 +98,13 @@ const result: { forward: Record<string, Row>; fused: Record<string, Row> } = {
   forward: {},
   fused: {},
 };
-for (const batch of batches) {
-  const samples = measure(batch);
+const table = new Map<number, Samples>(batches.map((batch) => [batch, new Map()]));
+for (let run = 1; run <= runs; run++) {
+  // To stderr: says that it lives.
+  console.error(`run ${run} of ${runs}`);
+  for (const [batch, samples] of table) measure(batch, samples);
+}
+for (const [batch, samples] of table) {
   const of = (name: string): readonly number[] => samples.get(name) ?? [];
   const ratio = (name: string, to: string): number =>
     median(of(name).map((ns, run) => ns / of(to)[run]));
@@ -125,10 +127,11 @@ for (const batch of batches) {
     );
   }
 }
-for (const name of ['forward', 'fused'] as const) {
-  const { batch1, batch32 } = result[name];
-  if (batch1 === undefined || batch32 === undefined) continue;
-  const share = (100 * batch32.nsPerPacket) / batch1.nsPerPacket;
+for (const name of ['forward', 'fused']) {
+  const one = table.get(1)?.get(name);
+  const many = table.get(32)?.get(name);
+  if (one === undefined || many === undefined) continue;
+  const share = median(many.map((ns, run) => (100 * ns) / one[run]));
   console.log(`${name}: batch 1 moves ${share.toFixed(0)} % of what batch 32 does`);
 }
 if (values.json !== undefined) {

@@ -1,11 +1,16 @@
 // A fresh copy of a hot module's machine code. Two queues that run through one
 // function body share its type feedback and its constants no longer fold, which
 // costs 1.1 to 1.5 times (Node 20 to 24); a module imported under a query string
-// of its own is compiled by itself. Modules are never freed (about 20 KB each),
-// so slots are reused.
+// of its own is compiled by itself. The same holds for a copy whose first user is
+// gone: a second one finds its constants no longer folded and runs at less than
+// half the speed. So each user gets a new copy, until there are so many that
+// memory counts for more: modules are never freed (about 75 KB each).
 
 const freeSlots = new Map<string, number[]>();
 const nextSlot = new Map<string, number>();
+
+/** From this many copies of a module on, copies that were given back are used again. */
+export const FRESH_COPIES = 128;
 
 /** A loaded copy. Give `slot` back with `releaseCopy` when its user is closed. */
 export interface CodeCopy<Module> {
@@ -17,6 +22,14 @@ export interface CodeCopy<Module> {
 function extensionOf(url: string): string {
   const path = url.replace(/[?#].*$/, '');
   return path.slice(path.lastIndexOf('.'));
+}
+
+function takeSlot(key: string): number {
+  const next = nextSlot.get(key) ?? 0;
+  const used = next < FRESH_COPIES ? undefined : freeSlots.get(key)?.pop();
+  if (used !== undefined) return used;
+  nextSlot.set(key, next + 1);
+  return next;
 }
 
 /**
@@ -31,8 +44,7 @@ export async function freshCopy<Module>(
   shared: Module,
 ): Promise<CodeCopy<Module>> {
   const key = new URL(name, importer).href;
-  const slot = freeSlots.get(key)?.pop() ?? nextSlot.get(key) ?? 0;
-  if (slot === (nextSlot.get(key) ?? 0)) nextSlot.set(key, slot + 1);
+  const slot = takeSlot(key);
   try {
     const href = new URL(`${name}${extensionOf(importer)}?q=${slot}`, importer).href;
     return { module: (await import(/* @vite-ignore */ href)) as Module, key, slot };
