@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { ours } from './lib/contender.ts';
 import { ALL_SIZES, gigabits, parseSizes } from './lib/frame-sizes.ts';
 import { latencyLine } from './lib/latency.ts';
-import { BenchError, runBench } from './lib/life.ts';
+import { integerOption, runBench } from './lib/life.ts';
 import { type RateSearch, type RateTrial, searchRate } from './lib/loss-free.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
 import { modelIsLimit, modelText, offerReached, runTrial, type Trial } from './lib/trial.ts';
@@ -49,12 +49,6 @@ const { values } = parseArgs({
   },
 });
 
-function count(name: string, text: string, high: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= high) return value;
-  throw new BenchError(`--${name}: expected an integer from 1 to ${high}, got '${text}'`, 2);
-}
-
 const LIMITS = values.quick ? { resolution: 0.5, floor: 0.6 } : { resolution: 0.02, floor: 1 / 64 };
 const LOADS = values.quick ? [0.5] : [0.1, 0.5, 0.9];
 
@@ -71,8 +65,8 @@ function rateText({ mpps: best, failedMpps }: RateSearch): string {
 
 await runBench('bench:l2fwd', async () => {
   const sizes = parseSizes(values.sizes ?? (values.quick ? '64' : ALL_SIZES));
-  const seconds = count('seconds', values.seconds ?? (values.quick ? '1' : '3'), 600);
-  const contender = ours(count('batch', values.batch, 256));
+  const seconds = integerOption('seconds', values.seconds ?? (values.quick ? '1' : '3'), 600);
+  const contender = ours(integerOption('batch', values.batch, 256));
   const cores = chooseCores(values.cores);
   const where = machine();
   console.log(machineLine(where));

@@ -16,6 +16,13 @@ export class BenchError extends Error {
   }
 }
 
+/** Reads an option of the command line. @throws BenchError unless it is an integer from 1 to `high` */
+export function integerOption(name: string, text: string, high: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= high) return value;
+  throw new BenchError(`--${name}: expected an integer from 1 to ${high}, got '${text}'`, 2);
+}
+
 /** Registers `close`, to be called at the end unless it is cancelled. @returns what cancels it */
 export function atEnd(close: Close): () => void {
   open.push(close);

@@ -50,11 +50,9 @@ it('bench:l2fwd measures throughput, the loss-free rate and latency, and its cou
 }, 150_000);
 
 it('bench:l2fwd ends on ctrl-C and leaves no process and no folder', async () => {
-  const { status, left, alive } = await runBench(
-    'l2fwd',
-    ['--sizes', '64', '--seconds', '1'],
-    /^64 bytes: /m,
-  );
+  const { status, left, alive } = await runBench('l2fwd', ['--sizes', '64', '--seconds', '1'], {
+    interruptAt: /^64 bytes: /m,
+  });
   expect(status).toBe(130);
   expect({ left, alive }).toEqual({ left: [], alive: [] });
 }, 60_000);

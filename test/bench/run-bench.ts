@@ -27,7 +27,10 @@ export interface BenchEnd {
 export async function runBench(
   name: string,
   argv: readonly string[],
-  interruptAt?: RegExp,
+  {
+    interruptAt,
+    env = {},
+  }: { readonly interruptAt?: RegExp; readonly env?: NodeJS.ProcessEnv } = {},
 ): Promise<BenchEnd> {
   const home = mkdtempSync(join(tmpdir(), 'ixy-bench-test-'));
   const temporary = mkdtempSync(join(home, 'tmp-'));
@@ -36,7 +39,7 @@ export async function runBench(
   try {
     const child = spawn(process.execPath, [program, '--json', file, ...argv], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TMPDIR: temporary },
+      env: { ...process.env, TMPDIR: temporary, ...env },
     });
     let interrupted = false;
     const text = { stdout: '', stderr: '' };

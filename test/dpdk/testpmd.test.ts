@@ -3,9 +3,9 @@
 
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest';
+import { type Dpdk, fetchDpdk, Testpmd } from '../../bench/lib/testpmd.ts';
 import type { NicCounters } from '../../src/model/nic.ts';
 import { type RunningModel, runModel } from './running-model.ts';
-import { type Dpdk, fetchDpdk, Testpmd } from './testpmd.ts';
 
 const FRAMES = 500_000;
 /** Long enough for a machine that has other things to do. */

@@ -1,13 +1,20 @@
-// DPDK's testpmd as a child of the test, run by `ixy preload` and driven by its command line.
+// DPDK's testpmd as a child, run by `ixy preload` and driven by its command line. Used by the tests
+// of test/dpdk and by bench/peers.ts; works from the sources and from dist.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** The checkout: the nearest folder above that has a package.json. */
+function checkout(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return folder;
+}
+const at = (path: string) => join(checkout(), path);
 const UNAVAILABLE = 77;
 
 /** What scripts/fetch-dpdk.mjs prints. */
@@ -25,13 +32,21 @@ export interface Dpdk {
  * @returns why there is none, where packages cannot be had
  */
 export function fetchDpdk(suite: string | undefined): Dpdk | string {
-  const args = [at('../../scripts/fetch-dpdk.mjs')];
+  const args = [at('scripts/fetch-dpdk.mjs')];
   if (suite !== undefined) args.push('--suite', suite);
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   const reason = stderr.trim().split('\n').at(-1) ?? '';
   if (status === UNAVAILABLE) return reason;
   if (status !== 0) throw new Error(`fetch-dpdk: status ${status}: ${reason}`);
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Dpdk;
+}
+
+/** How to start testpmd. */
+export interface TestpmdOptions {
+  /** CPU that both of its threads run on; the first one only waits for commands. Default 0. */
+  readonly cpu?: number;
+  /** Further options of testpmd itself. */
+  readonly options?: readonly string[];
 }
 
 /** A running testpmd. */
@@ -44,7 +59,7 @@ export class Testpmd {
   private readonly ended: Promise<unknown>;
 
   /** @param sockets directory of the model's */
-  constructor(dpdk: Dpdk, sockets: string, options: readonly string[] = []) {
+  constructor(dpdk: Dpdk, sockets: string, { cpu = 0, options = [] }: TestpmdOptions = {}) {
     const environment = ['--no-huge', '-m', '256', '--no-shconf', '--no-telemetry'];
     const program = [
       dpdk.loader,
@@ -56,7 +71,7 @@ export class Testpmd {
       dpdk.testpmd,
       ...environment,
       '--iova-mode=va',
-      '--lcores=0@0,1@0',
+      `--lcores=0@${cpu},1@${cpu}`,
       '--',
       '-i',
       '--total-num-mbufs=32768',
@@ -66,7 +81,7 @@ export class Testpmd {
       '--eth-peer=1,02:00:00:00:00:02',
       ...options,
     ];
-    const ixy = at('../../dist/cli/main.js');
+    const ixy = at('dist/cli/main.js');
     this.child = spawn(process.execPath, [ixy, 'preload', '--dir', sockets, '--', ...program], {
       stdio: 'pipe',
       env: { ...process.env, RUNTIME_DIRECTORY: this.folder },
@@ -91,7 +106,7 @@ export class Testpmd {
         this.seen += match.index + match[0].length;
         return rest.slice(0, match.index + match[0].length);
       }
-      const gone = this.child.exitCode !== null || this.child.signalCode !== null;
+      const gone = this.over;
       if (gone || performance.now() > end) {
         throw new Error(`testpmd: awaited ${pattern}, ${gone ? 'it ended' : 'in vain'}:\n${rest}`);
       }
@@ -104,6 +119,10 @@ export class Testpmd {
     this.seen = this.text.length;
     this.child.stdin?.write(`${text}\n`);
     await this.says(/testpmd> /);
+  }
+
+  get over(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
   /** Ends it as a crash would. */
