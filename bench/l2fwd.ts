@@ -12,31 +12,17 @@ import { latencyLine } from './lib/latency.ts';
 import { integerOption, runBench } from './lib/life.ts';
 import { type RateSearch, type RateTrial, searchRate } from './lib/loss-free.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
+import type { L2fwdResult, LatencyBase, SizeResult } from './lib/results.ts';
 import { modelIsLimit, modelText, offerReached, runTrial, type Trial } from './lib/trial.ts';
 
 /** Loss that FD.io's "partial drop rate" would call good; on a machine that is shared, none at all may not be had. */
 const SOME_LOSS = 0.001;
 
-type LatencyBase = 'lossFree' | 'nearlyLossFree' | 'throughput';
 const BASE_TEXT: Readonly<Record<LatencyBase, string>> = {
   lossFree: 'the loss-free rate',
   nearlyLossFree: 'the nearly loss-free rate',
   throughput: 'the closed-loop rate, there being no loss-free one',
 };
-
-/** A line of the result. */
-interface SizeResult {
-  readonly size: string;
-  readonly throughput: Trial;
-  /** Nothing lost: RFC 2544's throughput. */
-  readonly lossFree: RateSearch;
-  /** At most `someLoss` lost. */
-  readonly nearlyLossFree: RateSearch;
-  readonly trials: readonly Trial[];
-  /** What the loads of `latency` are shares of: the best of these that was found. */
-  readonly latencyBase: LatencyBase;
-  readonly latency: readonly { readonly load: number; readonly trial: Trial }[];
-}
 
 const { values } = parseArgs({
   options: {
@@ -108,11 +94,13 @@ await runBench('bench:l2fwd', async () => {
         `  at ${load * 100} % of ${BASE_TEXT[latencyBase]}, ${mpps(trial.mpps)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency)}; ${modelText(trial)}`,
       );
     }
-    return { size, throughput, lossFree, nearlyLossFree, trials, latencyBase, latency };
+    const limited = modelIsLimit(throughput);
+    const rates = { throughput, modelIsLimit: limited, lossFree, nearlyLossFree };
+    return { size, ...rates, trials, latencyBase, latency };
   }
 
   if (values.json !== undefined) {
-    const result = {
+    const result: L2fwdResult = {
       bench: 'l2fwd',
       machine: where,
       silicon: NO_SILICON,
@@ -120,7 +108,7 @@ await runBench('bench:l2fwd', async () => {
       seconds,
       batch: Number(values.batch),
       someLoss: SOME_LOSS,
-      sizes: results.map((row) => ({ ...row, modelIsLimit: modelIsLimit(row.throughput) })),
+      sizes: results,
     };
     writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
   }

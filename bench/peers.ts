@@ -20,6 +20,7 @@ import {
 } from './lib/machine.ts';
 import { groupByState, judgeLatency, type LatencyRun, type RateRun } from './lib/peer-results.ts';
 import { type Gaps, hostState, Probes, SLOW_ABOVE_NS } from './lib/probes.ts';
+import type { PeersResult } from './lib/results.ts';
 import { median, round } from './lib/statistics.ts';
 import { fetchDpdk } from './lib/testpmd.ts';
 import { testpmd, whyNoPreload } from './lib/testpmd-contender.ts';
@@ -143,7 +144,7 @@ await runBench('bench:peers', async () => {
   for (const line of verdict.lines) console.log(line);
 
   if (values.json !== undefined) {
-    const result = {
+    const result: PeersResult = {
       bench: 'peers',
       machine: where,
       silicon: NO_SILICON,

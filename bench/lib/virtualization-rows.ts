@@ -1,0 +1,56 @@
+// A figure of bench:virtualization, and what its rows add up to. No I/O.
+
+import type { Latency } from './latency.ts';
+
+/** How frames get from the NIC to a receiver. */
+export type Way = 'switch' | 'assigned';
+
+export const WAYS: Readonly<Record<Way, string>> = {
+  switch: 'software switch copies',
+  assigned: 'VF assigned to each receiver',
+};
+
+/** CPU time of a process, or of several, for each frame that arrived. */
+export interface CpuCost {
+  /** User and system time, ns a frame, looking for frames in vain included. */
+  readonly nsPerFrame: number;
+  /** The same less what the process takes with no traffic at all. */
+  readonly aboveIdleNs: number;
+}
+
+/** One way, one number of receivers, one size. */
+export interface VirtualizationRow {
+  readonly way: Way;
+  readonly receivers: number;
+  readonly size: string;
+  readonly seconds: number;
+  /** Frames that the wire offered, and that receivers got, in the time measured. */
+  readonly offered: number;
+  readonly received: number;
+  readonly perReceiver: readonly number[];
+  /** Missing from the sequences that the receivers saw. */
+  readonly lost: number;
+  readonly mpps: number;
+  /** Null where receivers drive their own VFs. */
+  readonly switchCpu: CpuCost | null;
+  readonly receiverCpu: CpuCost;
+  /** Switch and receivers: what the host's CPUs pay. */
+  readonly totalCpu: CpuCost;
+  /** The model's own CPU time, which stands for the NIC's work and is nobody's on a real machine. */
+  readonly modelNsPerFrame: number;
+  /** From the wire to the receiver. */
+  readonly latency: Latency | null;
+}
+
+/** Cost of the switch over that of assigned VFs, for the same receivers and size; null where one is missing. */
+export function costRatio(
+  rows: readonly VirtualizationRow[],
+  receivers: number,
+  size: string,
+): number | null {
+  const of = (way: Way): number | undefined =>
+    rows.find((row) => row.way === way && row.receivers === receivers && row.size === size)
+      ?.totalCpu.nsPerFrame;
+  const [through, direct] = [of('switch'), of('assigned')];
+  return through === undefined || direct === undefined || direct <= 0 ? null : through / direct;
+}
