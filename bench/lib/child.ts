@@ -12,6 +12,8 @@ export interface ChildOptions {
   /** CPU to pin it to, or null. */
   readonly cpu?: number | null;
   readonly env?: Readonly<Record<string, string>>;
+  /** A file descriptor of this process that it finds as number 3. */
+  readonly fd?: number;
 }
 
 const KILL_MS = 4000;
@@ -34,7 +36,7 @@ export class Child {
     const { cpu = null } = options;
     const argv = cpu === null ? [command, ...args] : ['taskset', '-c', `${cpu}`, command, ...args];
     this.child = spawn(argv[0], argv.slice(1), {
-      stdio: 'pipe',
+      stdio: ['pipe', 'pipe', 'pipe', ...(options.fd === undefined ? [] : [options.fd])],
       env: { ...process.env, ...options.env },
     });
     this.child.stdin?.on('error', () => {});

@@ -22,16 +22,18 @@ export interface BenchEnd {
 
 /**
  * Runs dist/bench/NAME.js.
- * @param interruptAt a SIGINT is sent half a second after stdout matches, when children are at work
+ * @param options interruptAt: a SIGINT is sent interruptAfterMs (default 500) after stdout matches, when children are at work
  */
 export async function runBench(
   name: string,
   argv: readonly string[],
-  {
-    interruptAt,
-    env = {},
-  }: { readonly interruptAt?: RegExp; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly interruptAt?: RegExp;
+    readonly interruptAfterMs?: number;
+    readonly env?: NodeJS.ProcessEnv;
+  } = {},
 ): Promise<BenchEnd> {
+  const { interruptAt, interruptAfterMs = 500, env = {} } = options;
   const home = mkdtempSync(join(tmpdir(), 'ixy-bench-test-'));
   const temporary = mkdtempSync(join(home, 'tmp-'));
   const file = join(home, 'result.json');
@@ -48,7 +50,7 @@ export async function runBench(
         text[stream] += part;
         if (interrupted || interruptAt?.test(text.stdout) !== true) return;
         interrupted = true;
-        setTimeout(() => child.kill('SIGINT'), 500);
+        setTimeout(() => child.kill('SIGINT'), interruptAfterMs);
       });
     }
     const status = await new Promise<number | null>((resolve) => child.once('close', resolve));

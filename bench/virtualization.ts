@@ -1,0 +1,117 @@
+// The argument for I/O virtualization by SR-IOV, measured: what a packet costs the host's CPUs, and how
+// long it takes, when a software switch copies it to its receiver, against a VF of its own for each
+// receiver. The load is the same for both, and low enough for either: CPU time is compared, not
+// throughput. The software 82599 runs on a CPU of its own and stands for hardware.
+// Usage: npm run bench:virtualization [-- --receivers 1,2,4 --sizes 64,1518 --mpps N --seconds N
+//   --runs N --poll US --json FILE --quick]
+
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { parseSizes } from './lib/frame-sizes.ts';
+import { latencyLine } from './lib/latency.ts';
+import { BenchError, integerOption, runBench } from './lib/life.ts';
+import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
+import type { VirtualizationResult } from './lib/results.ts';
+import { costRatio, type VirtualizationRow, WAYS, type Way } from './lib/virtualization-rows.ts';
+import { runWay } from './lib/virtualization-run.ts';
+
+const { values } = parseArgs({
+  options: {
+    receivers: { type: 'string' },
+    sizes: { type: 'string' },
+    mpps: { type: 'string', default: '1' },
+    seconds: { type: 'string' },
+    runs: { type: 'string' },
+    poll: { type: 'string', default: '200' },
+    cores: { type: 'string' },
+    json: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+
+const MAX_RECEIVERS = 8;
+const IDLE_MS = values.quick ? 300 : 1000;
+const WARM_MS = values.quick ? 500 : 1000;
+
+function parseReceivers(text: string): number[] {
+  const numbers = text.split(',').map(Number);
+  const good = numbers.every((n) => Number.isInteger(n) && n >= 1 && n <= MAX_RECEIVERS);
+  if (good) return numbers;
+  throw new BenchError(
+    `--receivers: expected numbers from 1 to ${MAX_RECEIVERS}, got '${text}'`,
+    2,
+  );
+}
+
+await runBench('bench:virtualization', async () => {
+  const receiverCounts = parseReceivers(values.receivers ?? (values.quick ? '2' : '1,2,4'));
+  const sizes = parseSizes(values.sizes ?? (values.quick ? '64' : '64,1518'));
+  if (sizes.includes('imix')) throw new BenchError('--sizes: expected sizes in bytes, got imix', 2);
+  const mpps = Number(values.mpps);
+  if (!(mpps > 0 && mpps <= 100)) {
+    throw new BenchError(`--mpps: expected a rate above 0 and up to 100, got '${values.mpps}'`, 2);
+  }
+  const seconds = integerOption('seconds', values.seconds ?? (values.quick ? '1' : '3'), 60);
+  const runs = integerOption('runs', values.runs ?? (values.quick ? '1' : '3'), 100);
+  const pollUs = integerOption('poll', values.poll, 1_000_000);
+  const cores = chooseCores(values.cores);
+  const where = machine();
+  console.log(machineLine(where));
+  console.log(
+    `${coresLine(cores).replace('forwarder', 'switch and receivers')}; ${mpps} Mpps in all, ${runs} runs of ${seconds} s in turns, medians; idle processes look every ${pollUs} us`,
+  );
+  console.log(NO_SILICON);
+
+  const fixed = { mpps, seconds, pollUs, cores, idleMs: IDLE_MS, warmMs: WARM_MS };
+
+  function print(row: VirtualizationRow): void {
+    const { switchCpu, receiverCpu, totalCpu } = row;
+    const parts =
+      switchCpu === null
+        ? ''
+        : ` (switch ${switchCpu.nsPerFrame}, receivers ${receiverCpu.nsPerFrame})`;
+    console.log(
+      `${row.size} bytes, ${row.receivers} receivers, ${WAYS[row.way]}: CPU ${totalCpu.nsPerFrame} ns a packet${parts}, ${totalCpu.aboveIdleNs} above idle; ${row.mpps} Mpps, ${row.lost} lost; ${latencyLine(row.latency)}; model ${row.modelNsPerFrame} ns, which stands for the NIC`,
+    );
+  }
+
+  const rows: VirtualizationRow[] = [];
+  for (const size of sizes) {
+    for (const receivers of receiverCounts) {
+      const ways = Object.keys(WAYS) as Way[];
+      const taken = new Map<Way, VirtualizationRow[]>(ways.map((way) => [way, []]));
+      for (let run = 0; run < runs; run++) {
+        for (const way of run % 2 === 0 ? ways : [...ways].reverse()) {
+          taken.get(way)?.push(await runWay({ ...fixed, way, receivers, size }));
+        }
+      }
+      for (const way of ways) {
+        const row = middle(taken.get(way) ?? []);
+        rows.push(row);
+        print(row);
+      }
+      const ratio = costRatio(rows, receivers, size);
+      if (ratio !== null)
+        console.log(`  the switch takes ${ratio.toFixed(2)} times the CPU time of assigned VFs`);
+    }
+  }
+  if (values.json !== undefined) {
+    const result: VirtualizationResult = {
+      bench: 'virtualization',
+      machine: where,
+      silicon: NO_SILICON,
+      cores,
+      seconds,
+      mpps,
+      pollUs,
+      rows,
+    };
+    writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
+  }
+});
+
+/** The run whose CPU time is the median, whole: its figures belong together. */
+function middle(runs: readonly VirtualizationRow[]): VirtualizationRow {
+  const sorted = [...runs].sort((a, b) => a.totalCpu.nsPerFrame - b.totalCpu.nsPerFrame);
+  return sorted[(sorted.length - 1) >> 1];
+}
