@@ -12,6 +12,7 @@ import { latencyLine } from './lib/latency.ts';
 import { integerOption, runBench } from './lib/life.ts';
 import { type RateSearch, type RateTrial, searchRate } from './lib/loss-free.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
+import { reportsLatency } from './lib/model-process.ts';
 import type { L2fwdResult, LatencyBase, SizeResult } from './lib/results.ts';
 import { modelIsLimit, modelText, offerReached, runTrial, type Trial } from './lib/trial.ts';
 
@@ -91,7 +92,7 @@ await runBench('bench:l2fwd', async () => {
       const trial = await run(base * load, true);
       latency.push({ load, trial });
       console.log(
-        `  at ${load * 100} % of ${BASE_TEXT[latencyBase]}, ${mpps(trial.mpps)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency)}; ${modelText(trial)}`,
+        `  at ${load * 100} % of ${BASE_TEXT[latencyBase]}, ${mpps(trial.mpps)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency, reportsLatency())}; ${modelText(trial)}`,
       );
     }
     const limited = modelIsLimit(throughput);

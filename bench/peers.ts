@@ -18,6 +18,7 @@ import {
   machineLine,
   NO_SILICON,
 } from './lib/machine.ts';
+import { reportsLatency } from './lib/model-process.ts';
 import { groupByState, judgeLatency, type LatencyRun, type RateRun } from './lib/peer-results.ts';
 import { type Gaps, hostState, Probes, SLOW_ABOVE_NS } from './lib/probes.ts';
 import type { PeersResult } from './lib/results.ts';
@@ -96,9 +97,9 @@ async function measureLatency(
       const after = probes.gaps(seconds);
       rows.push({ run, contender: contender.name, before, after, trial });
       console.log(
-        `run ${run + 1} ${contender.name.padEnd(14)} ${trial.mpps.toFixed(2)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency)}; gaps before ${gapText(before)}, after ${gapText(after)}; ${modelText(trial)}`,
+        `run ${run + 1} ${contender.name.padEnd(14)} ${trial.mpps.toFixed(2)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency, reportsLatency())}; gaps before ${gapText(before)}, after ${gapText(after)}; ${modelText(trial)}`,
       );
-      if (trial.latency === null) return rows;
+      if (!reportsLatency()) return rows;
     }
   }
   return rows;

@@ -12,7 +12,13 @@ import { latencyLine } from './lib/latency.ts';
 import { BenchError, integerOption, runBench } from './lib/life.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
 import type { VirtualizationResult } from './lib/results.ts';
-import { costRatio, type VirtualizationRow, WAYS, type Way } from './lib/virtualization-rows.ts';
+import {
+  costRatio,
+  shortOf,
+  type VirtualizationRow,
+  WAYS,
+  type Way,
+} from './lib/virtualization-rows.ts';
 import { runWay } from './lib/virtualization-run.ts';
 
 const { values } = parseArgs({
@@ -70,8 +76,11 @@ await runBench('bench:virtualization', async () => {
       switchCpu === null
         ? ''
         : ` (switch ${switchCpu.nsPerFrame}, receivers ${receiverCpu.nsPerFrame})`;
+    const offered = shortOf(row, mpps);
+    const limit =
+      offered === null ? '' : `, with ${offered.toFixed(2)} Mpps offered: the model is the limit`;
     console.log(
-      `${row.size} bytes, ${row.receivers} receivers, ${WAYS[row.way]}: CPU ${totalCpu.nsPerFrame} ns a packet${parts}, ${totalCpu.aboveIdleNs} above idle; ${row.mpps} Mpps, ${row.lost} lost; ${latencyLine(row.latency)}; model ${row.modelNsPerFrame} ns, which stands for the NIC`,
+      `${row.size} bytes, ${row.receivers} receivers, ${WAYS[row.way]}: CPU ${totalCpu.nsPerFrame} ns a packet${parts}, ${totalCpu.aboveIdleNs} above idle; ${row.mpps} Mpps, ${row.lost} lost; ${latencyLine(row.latency)}; model ${row.modelNsPerFrame} ns, which stands for the NIC${limit}`,
     );
   }
 

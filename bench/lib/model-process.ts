@@ -45,6 +45,11 @@ export function specOf({ size, rate, latencyEvery }: Load, latencyKnown: boolean
 
 let latencyKnown = true;
 
+/** False once a model has refused to stamp frames. */
+export function reportsLatency(): boolean {
+  return latencyKnown;
+}
+
 /** See the head of this file. */
 export class ModelProcess {
   /** Directory of the sockets. */

@@ -53,7 +53,7 @@ export function groupByState(
   });
 }
 
-/** The criteria; null: not to be told, since the model does not report latency. */
+/** The criteria; null: not to be told, since one of the two has no latency. */
 export interface LatencyVerdict {
   readonly largestMet: boolean | null;
   readonly p999Met: boolean | null;
@@ -77,7 +77,7 @@ export function judgeLatency(
   const p999 = medianOf(own.map(({ trial }) => trial.latency?.p99_9));
   const theirP999 = medianOf(of(theirs).map(({ trial }) => trial.latency?.p99_9));
   if (largest === null || p999 === null || theirP999 === null) {
-    const line = 'latency criteria: not evaluated, this model does not report latency';
+    const line = 'latency criteria: not evaluated, there is no latency of both';
     return { largestMet: null, p999Met: null, lines: [line] };
   }
   const before = median(own.map((row) => row.before.largestNs));

@@ -7,7 +7,13 @@ import { machineLine } from './machine.ts';
 import type { Plot, Series } from './plot.ts';
 import { latencyPlot } from './report-l2fwd.ts';
 import type { VirtualizationResult } from './results.ts';
-import { costRatio, type VirtualizationRow, WAYS, type Way } from './virtualization-rows.ts';
+import {
+  costRatio,
+  shortOf,
+  type VirtualizationRow,
+  WAYS,
+  type Way,
+} from './virtualization-rows.ts';
 
 const ways = Object.keys(WAYS) as Way[];
 
@@ -43,6 +49,11 @@ export function virtualizationSection(result: VirtualizationResult): Section | u
     );
     return plot === undefined ? [] : [figure(plot)];
   });
+  const short = rows.filter((row) => shortOf(row, mpps) !== null).length;
+  const note =
+    short === 0
+      ? ''
+      : `In ${short} of ${rows.length} measurements the model could not offer the whole load, so they are not of the same load.`;
   const ns = (value: number | undefined): string => (value === undefined ? '' : value.toFixed(1));
   return {
     title: 'I/O virtualization: a software switch, or a VF for each machine',
@@ -51,7 +62,7 @@ export function virtualizationSection(result: VirtualizationResult): Section | u
         `The same ${mpps} Mpps for 1, 2 and 4 receivers, delivered in two ways. A software switch drives the only VF, looks at each destination and copies the frame into the shared-memory ring of its receiver, as vswitch and virtio do. Or each receiver drives a VF of its own on the same port, and the NIC’s L2 switch delivers. Receivers do the same with a frame in both: look at its sequence number and time.`,
         `Every process looks for frames, works until there are none, and sleeps about ${pollUs} us; what that costs is in the figures. CPU time is the processes’ own (user and system). Not counted: interrupts and exits of a real virtual machine, which add to both ways, and more to the switch. The model’s CPU time stands for the NIC’s work, is given beside, and would be nobody’s on a real machine. ${machineLine(machine)}.`,
       ),
-      figure(costPlot(rows, sizes)),
+      figure(costPlot(rows, sizes), note),
       table(
         [
           'way, receivers, bytes',

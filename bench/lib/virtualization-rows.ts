@@ -54,3 +54,12 @@ export function costRatio(
   const [through, direct] = [of('switch'), of('assigned')];
   return through === undefined || direct === undefined || direct <= 0 ? null : through / direct;
 }
+
+/** Below this share of the rate asked for, a row does not have the load that the others have. */
+const OFFER_LIMIT = 0.98;
+
+/** What the wire offered where that was less than was asked for, Mpps; null where it was all. */
+export function shortOf({ offered, seconds }: VirtualizationRow, mpps: number): number | null {
+  const rate = offered / seconds / 1e6;
+  return rate < mpps * OFFER_LIMIT ? rate : null;
+}
