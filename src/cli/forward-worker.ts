@@ -7,8 +7,9 @@ import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
 import { openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
+import { freshCopy } from '../support/code-copy.ts';
 import { native } from '../support/native.ts';
-import { makeForward } from './forward.ts';
+import * as forwardModule from './forward.ts';
 
 /** One direction, as posted. */
 export interface DirectionData {
@@ -37,8 +38,10 @@ async function run(data: ForwardData): Promise<void> {
   const { i32: heap } = viewsOf(data.mempool.memory);
   const loops: (() => number)[] = [];
   for (const { rx, tx, source, outState, inState } of data.directions) {
+    // Code of its own for each direction, as the queues have: shared code cannot have their arrays as constants.
+    const { module } = await freshCopy('./forward', import.meta.url, forwardModule);
     loops.push(
-      makeForward({
+      module.makeForward({
         rx: await openRxQueue(rx),
         tx: await openTxQueue(tx),
         mempool,
