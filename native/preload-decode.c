@@ -63,8 +63,18 @@ static void read_source(cursor *c, ixy_instruction *out, unsigned bytes) {
   out->value = read_immediate(c, bytes);
 }
 
+// Of 0F 38 only movdiri, with which DPDK writes registers where the processor has it.
+static bool decode_three_bytes(cursor *c, ixy_instruction *out) {
+  uint8_t opcode = *c->at++;
+  if (opcode != 0xF9 || c->wide16 || !read_modrm(c, out)) return false;
+  out->operation = IXY_STORE;
+  out->width = out->reg_width = operand_width(c);
+  return true;
+}
+
 static bool decode_two_bytes(cursor *c, ixy_instruction *out) {
   uint8_t opcode = *c->at++;
+  if (opcode == 0x38) return decode_three_bytes(c, out);
   if (!read_modrm(c, out)) return false;
   out->reg_width = operand_width(c);
   out->to_register = true;

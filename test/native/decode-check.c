@@ -3,6 +3,7 @@
 // differs afterwards is printed; the last line counts. Linked with native/preload-decode.c.
 #include "../../native/preload.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,6 +60,8 @@ struct state {
   X(store_immediate64, "movq $-2, (%rsi)")                                                         \
   X(movnti32, "movnti %eax, (%rsi)")                                                               \
   X(movnti64, "movnti %r15, (%rsi)")                                                               \
+  X(movdiri32, "movdiri %eax, (%rsi)")                                                             \
+  X(movdiri64, "movdiri %r15, 8(%rsi)")                                                            \
   X(test32, "testl %eax, (%rsi)")                                                                  \
   X(test8, "testb %cl, (%rsi)")                                                                    \
   X(test_immediate32, "testl $0x80000001, (%rsi)")                                                 \
@@ -126,6 +129,8 @@ static const struct {
 } refused[] = {
     {"mov between registers", {0x89, 0xC3}},
     {"adc", {0x11, 0x06}},
+    {"movdir64b", {0x66, 0x0F, 0x38, 0xF8, 0x06}},
+    {"movbe", {0x0F, 0x38, 0xF1, 0x06}},
     {"sbb with an immediate", {0x83, 0x1E, 0x01}},
     {"lea", {0x8D, 0x06}},
     {"movups", {0x0F, 0x10, 0x06}},
@@ -141,6 +146,11 @@ __attribute__((aligned(PAGE))) uint8_t page[PAGE];
 static uint8_t *alias; // the same memory, always open
 static uint64_t fault_offset;
 static int decoded;
+
+static bool processor_has_movdiri(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 27 & 1) != 0;
+}
 
 static uint64_t load(void *context, unsigned width) {
   uint64_t value = 0;
@@ -205,6 +215,10 @@ int main(void) {
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
   sigaction(SIGSEGV, &action, NULL);
   for (size_t form = 0; form < sizeof forms / sizeof forms[0]; form++) {
+    if (strncmp(forms[form].text, "movdiri", 7) == 0 && !processor_has_movdiri()) {
+      printf("%s not run: this processor does not have it\n", forms[form].name);
+      continue;
+    }
     bool good = true;
     int before = decoded, runs = 0;
     for (size_t i = 0; i < VALUES * VALUES * 2 && good; i++, runs++)
