@@ -15,9 +15,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   vfio: ['memory', 'support', 'hw'],
   ixgbevf: ['hw', 'memory', 'vfio/device.ts', 'support'],
   model: ['hw', 'memory', 'vfio/device.ts', 'vfio/user', 'support'],
-  'open.ts': ['ixgbevf', 'model', 'vfio', 'memory', 'support'],
+  'address.ts': [],
+  'open.ts': ['address.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support'],
   'index.ts': ['open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support'],
-  cli: ['open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
+  cli: ['address.ts', 'open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
 };
 
 function filesUnder(folder: string): string[] {

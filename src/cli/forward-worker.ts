@@ -2,7 +2,7 @@
 // stop word is set. The main thread owns signals, clocks and printing, since a
 // spinning thread never runs a signal handler.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
 import { openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
@@ -20,7 +20,7 @@ export interface DirectionData {
   readonly inState: number;
 }
 
-/** What a forwarding thread is started with. */
+/** What a forwarding thread is told to do. */
 export interface ForwardData {
   readonly mempool: MempoolHandle;
   readonly directions: readonly [DirectionData, DirectionData];
@@ -64,4 +64,7 @@ async function run(data: ForwardData): Promise<void> {
   }
 }
 
-await run(workerData as ForwardData);
+// Posted once the devices are open; this code is loaded before.
+parentPort?.once('message', (data: ForwardData) => {
+  void run(data);
+});

@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { parseAddress } from '../address.ts';
 import type { NicCounters } from '../model/nic.ts';
-import { parseAddress } from '../open.ts';
 import { UsageError } from './arguments.ts';
 import { MAX_PORTS } from './model-setup.ts';
 import type { ModelLoad } from './model-worker.ts';
@@ -132,24 +132,4 @@ export class HostedModel {
     this.rows = message.ports;
     this.load = { idle: message.idle, latency: message.latency };
   }
-}
-
-/** A VF's row for a person: what moved, then the drops that happened. */
-export function countersLine(row: NicCounters): string {
-  const drops = (
-    [
-      ['no descriptor', row.missedNoDescriptor],
-      ['disabled', row.missedDisabled],
-      ['spoofed', row.spoofed],
-      ['filtered', row.filtered],
-      ['IOMMU faults', row.iommuFaults],
-      ['gaps', row.sinkGaps],
-      ['duplicates', row.sinkDuplicates],
-      ['corrupt', row.sinkCorrupt],
-    ] as const
-  )
-    .filter(([, count]) => count > 0)
-    .map(([name, count]) => `${count} ${name}`);
-  const tail = drops.length === 0 ? 'no drops' : drops.join(', ');
-  return `model port ${row.port} VF ${row.vf}: offered ${row.offered}, delivered ${row.delivered}, came back ${row.sinkReceived}; ${tail}`;
 }

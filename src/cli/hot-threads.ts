@@ -21,13 +21,14 @@ export class HotThreads {
   private readonly gone: Promise<void>[] = [];
 
   /** @param workerData numbers, handles and the stop word */
-  start(file: URL, workerData: object, { onError, onMessage }: ThreadEvents): void {
+  start(file: URL, workerData: object, { onError, onMessage }: ThreadEvents): Worker {
     const worker = new Worker(file, { workerData });
     worker.on('error', onError);
     if (onMessage !== undefined) worker.on('message', onMessage as (message: unknown) => void);
     // Made now: a thread that died by itself has no second exit to wait for.
     this.gone.push(new Promise((resolve) => worker.once('exit', () => resolve())));
     this.workers.push(worker);
+    return worker;
   }
 
   /** Sets the stop word. */

@@ -3,7 +3,7 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parsePortSpec } from '../model/ports/index.ts';
+import { parsePortSpec } from '../model/ports/spec.ts';
 import type { PfPersonality } from '../model/types.ts';
 import {
   flagOption,

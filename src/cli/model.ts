@@ -15,7 +15,7 @@ import {
   textOption,
   UsageError,
 } from './arguments.ts';
-import { countersLine } from './hosted-model.ts';
+import { countersLine } from './counters-line.ts';
 import { latencyLine } from './latency-line.ts';
 import { formatMac, MODEL_OPTIONS, type ModelSetup, modelSetup } from './model-setup.ts';
 import type { ModelLoad, ModelMessage, ModelWorkerData } from './model-worker.ts';

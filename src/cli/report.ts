@@ -5,7 +5,7 @@ import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import type { NicCounters } from '../model/nic.ts';
 import type { LatencyRow } from '../model/ports/latency.ts';
 import { native } from '../support/native.ts';
-import { countersLine } from './hosted-model.ts';
+import { countersLine } from './counters-line.ts';
 import { latencyLine } from './latency-line.ts';
 import type { Session } from './session.ts';
 
