@@ -23,8 +23,8 @@ const FILL = 448;
 export interface StubNic {
   readonly rx: RxQueue;
   readonly tx: TxQueue;
-  /** Marks up to 448 posted rx descriptors as holding a frame of `length` bytes. @returns how many */
-  fill(length: number): number;
+  /** Marks up to `most` (default 448) posted rx descriptors as holding a frame of `length` bytes. @returns how many */
+  fill(length: number, most?: number): number;
   /** Reports every tx descriptor that asked for it. */
   drain(): void;
 }
@@ -47,10 +47,10 @@ export async function makeStubNic(mempool: Mempool): Promise<StubNic> {
   return {
     rx: await openRxQueue(rxSide.queue.handle),
     tx: await openTxQueue(txSide.queue.handle),
-    fill(length) {
+    fill(length, most = FILL) {
       const tail = heap[rxSide.tail];
       let n = 0;
-      while (rxHead !== tail && n < FILL) {
+      while (rxHead !== tail && n < most) {
         const d = rxSide.base + rxHead * 4;
         heap[d + 3] = length;
         heap[d + 2] = RX_DONE;
