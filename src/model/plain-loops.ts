@@ -155,22 +155,16 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
     const q = h[v + V_PLAIN_RX];
     const count = h[q + Q_COUNT];
     const ring = h[q + Q_RING];
-    const head = h[q + Q_HEAD];
-    let end = (head + n) | 0;
-    if (end >= count) end = (end - count) | 0;
-    let at = end;
+    let head = h[q + Q_HEAD];
     let bytes = 0;
     let typeWord = 0;
     let protocolWord = 0;
     let type = 0;
-    // From last to first: a driver that polls sees the burst at once, and takes the lines back once,
-    // not after every frame.
-    for (let i = (n - 1) | 0; i >= 0; i = (i - 1) | 0) {
-      if (at === 0) at = count;
-      at = (at - 1) | 0;
+    // In order: DPDK reads the status of several descriptors from the last to the first and counts those done.
+    for (let i = 0; i < n; i = (i + 1) | 0) {
       const w = targets[i];
       const length = sizes[i];
-      const d = (ring + (at << 2)) | 0;
+      const d = (ring + (head << 2)) | 0;
       if (h[w + 3] !== typeWord || h[w + 5] !== protocolWord) {
         typeWord = h[w + 3];
         protocolWord = h[w + 5];
@@ -182,8 +176,10 @@ export function makePlainLoops(views: ArenaViews, batch: FrameBatch): PlainLoops
       // DD last: on x86 whoever sees it sees the rest.
       h[d + 2] = DD_EOP;
       bytes = (bytes + length + 4) | 0;
+      head = (head + 1) | 0;
+      if (head === count) head = 0;
     }
-    h[q + Q_HEAD] = end;
+    h[q + Q_HEAD] = head;
     h[q + Q_PACKETS] = (h[q + Q_PACKETS] + n) | 0;
     h[v + C_RX_OCTETS] = (h[v + C_RX_OCTETS] + bytes) | 0;
   }
