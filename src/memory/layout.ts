@@ -38,10 +38,7 @@ export const TX_OFFLOAD_TABLE = NEXT_TABLE + BUF_LIMIT * 4;
 /** u8: who owns the buffer; written in debug mode only. */
 export const OWNER_TABLE = TX_OFFLOAD_TABLE + BUF_LIMIT * 4;
 
-/** u64: IOVA of the buffer's data, headroom skipped; written when its mempool is made. */
-export const IOVA_TABLE = OWNER_TABLE + BUF_LIMIT;
-
-export const SPACE_OFFSET = IOVA_TABLE + BUF_LIMIT * 8;
+export const SPACE_OFFSET = OWNER_TABLE + BUF_LIMIT;
 
 /** The arena as typed arrays. A view keeps its length when the arena grows; take fresh ones then. */
 export interface ArenaViews {

@@ -4,16 +4,7 @@
 // It does not grow; when it is empty it gives fewer, and counts.
 
 import type { Arena } from './arena.ts';
-import { IOVA_HIGH } from './iova.ts';
-import {
-  type ArenaViews,
-  BUF_LIMIT,
-  BUF_SHIFT,
-  BUF_UNIT,
-  IOVA_TABLE,
-  OWNER_TABLE,
-  viewsOf,
-} from './layout.ts';
+import { type ArenaViews, BUF_LIMIT, BUF_SHIFT, BUF_UNIT, OWNER_TABLE, viewsOf } from './layout.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 /** Words of a mempool's state block, from its state word on. */
@@ -236,12 +227,8 @@ export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
   heap[state + POOL.DEBUG] = debug ? 1 : 0;
   // Highest index at the bottom: the first takers get ascending memory.
   const stack = state + POOL.WORDS;
-  const iovas = IOVA_TABLE >>> 2;
   for (let i = 0; i < count; i++) {
-    const buf = first + (count - 1 - i) * step;
-    heap[stack + i] = buf;
-    heap[iovas + buf * 2] = buf * BUF_UNIT + headroomBytes;
-    heap[iovas + buf * 2 + 1] = IOVA_HIGH;
+    heap[stack + i] = first + (count - 1 - i) * step;
   }
   return new Mempool({ memory: arena.memory, state }, arena.views);
 }
