@@ -140,12 +140,12 @@ async function compileProject(root, { config, sources }) {
 }
 
 /**
- * Puts the thread of `ixy model` into one file, in place of its entry: a command without addresses waits for it, and
+ * Puts a thread with a model into one file, in place of its entry: a command without addresses waits for it, and
  * loading 80 files takes 60 ms longer than loading one (node 20). Programs whose queues have code copies of
  * their own (support/code-copy.ts) stay as they are.
  */
-async function bundleModelThread(root) {
-  const input = join(root, 'dist/cli/model-worker.js');
+async function bundleModel(root, name) {
+  const input = join(root, 'dist/cli', name);
   const bundler = join(root, 'node_modules/rolldown/dist/index.mjs');
   if (!existsSync(input)) return;
   const { rolldown } = await import(pathToFileURL(bundler).href);
@@ -184,7 +184,7 @@ export async function build(root, force) {
     written.push(join(root, row.output));
   }
   for (const project of PROJECTS) written.push(...(await compileProject(root, project)));
-  await bundleModelThread(root);
+  for (const name of ['model-worker.js', 'model-child.js']) await bundleModel(root, name);
   removeOthers(root, written);
   writeFileSync(join(root, STAMP), stamp);
 }

@@ -1,5 +1,5 @@
-// The model that a command runs when it is given no address: `ixy model` as a
-// child process over vfio-user, in a folder of its own. The child ends with our
+// The model that a command runs when it is given no address: a child process
+// (model-child.ts) over vfio-user, in a folder of its own. The child ends with our
 // end of its standard input, so that a killed command leaves no model behind.
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -15,7 +15,7 @@ import { UsageError } from './arguments.ts';
 import { MAX_PORTS } from './model-setup.ts';
 import type { ModelLoad } from './model-worker.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../dist/cli/model-child.js', import.meta.url));
 /** A model that is not ready by then is not going to be. */
 const READY_MS = 10_000;
 /** The model reports within a second of being told to end. */
@@ -47,7 +47,7 @@ export class HostedModel {
   private constructor(setup: HostedModelSetup, onLost: (error: Error) => void) {
     // Made and removed by the model, so that it goes too where this process is killed.
     this.folder = join(tmpdir(), `ixy-model-${randomBytes(8).toString('hex')}`);
-    const args = [MAIN, 'model', '--json', '--exit-with-stdin', '--dir', this.folder];
+    const args = [CHILD, '--dir', this.folder];
     args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
     if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
     for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);

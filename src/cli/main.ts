@@ -3,6 +3,7 @@
 // wrong into one line and an exit status: 0 done, 1 failed at run time, 2 bad usage.
 
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
+import { failed } from './failed.ts';
 
 interface Entry {
   readonly summary: string;
@@ -75,9 +76,5 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  // A RangeError or TypeError is what the library says of a wrong value, so of the command line here.
-  const usageFault =
-    error instanceof UsageError || error instanceof RangeError || error instanceof TypeError;
-  process.stderr.write(`ixy: ${(error as Error).message}\n`);
-  process.exitCode = usageFault ? 2 : 1;
+  process.exitCode = failed(error);
 }
