@@ -1,5 +1,6 @@
 // The public names of ixy.ts.
 
+export { createModel } from './create-model.ts';
 export { RX_FLAGS } from './hw/descriptors.ts';
 export type { FrameCallback } from './ixgbevf/fused-ring.ts';
 export type { Health } from './ixgbevf/health.ts';
@@ -22,7 +23,7 @@ export type { LocalModel, LocalModelOptions } from './model/local-model.ts';
 export type { NicCounters } from './model/nic.ts';
 export type { NicPortOptions } from './model/nic-port.ts';
 export type { PfPersonality, PortCounters, WirePort } from './model/types.ts';
-export { createModel, mempool, type OpenOptions, open } from './open.ts';
+export { mempool, type OpenOptions, open } from './open.ts';
 export { type Clock, systemClock } from './support/clock.ts';
 export { DeviceError, MailboxError, type MailboxFailure, VfioError } from './support/errors.ts';
 export { type Log, silentLog } from './support/log.ts';

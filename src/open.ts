@@ -5,7 +5,7 @@ import type { VfOptions } from './ixgbevf/options.ts';
 import { type IxgbeVf, openVf } from './ixgbevf/vf.ts';
 import { processArena } from './memory/arena.ts';
 import { createMempool, type Mempool, type MempoolOptions } from './memory/mempool.ts';
-import { LocalModel, type LocalModelOptions } from './model/local-model.ts';
+import type { LocalModel } from './model/local-model.ts';
 
 import { type Log, silentLog } from './support/log.ts';
 import type { VfioDevice } from './vfio/device.ts';
@@ -51,14 +51,6 @@ export async function open(address: string, options: OpenOptions = {}): Promise<
   const { model, ...vfOptions } = options;
   const device = await openDevice(address, model, options.log ?? silentLog);
   return openVf(device, processArena(), vfOptions);
-}
-
-/**
- * Makes a software 82599 in this thread. It moves only by its step().
- * @throws RangeError for options out of range
- */
-export function createModel(options: LocalModelOptions): LocalModel {
-  return new LocalModel(processArena(), options);
 }
 
 /**
