@@ -8,6 +8,7 @@ export type { LinkState } from './ixgbevf/link.ts';
 export type { VfOptions } from './ixgbevf/options.ts';
 export type { QueueHandle } from './ixgbevf/queue-memory.ts';
 export {
+  openFused,
   openRxQueue,
   openTxQueue,
   type QueueCounters,

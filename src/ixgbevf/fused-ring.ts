@@ -45,7 +45,8 @@ const SHORTEST = MIN_TX_LENGTH;
  * @param buf buffer index; not the callee's to keep
  * @param offset arena byte offset of the frame
  * @param length bytes without CRC
- * @returns bytes to send, 17 up to what the buffer holds; 0 drops the frame
+ * @returns bytes to send, 17 up to what the buffer holds; 0 drops the frame. One that it throws for is dropped, too, and
+ *   the error goes to who called the loop
  */
 export type FrameCallback = (buf: number, offset: number, length: number) => number;
 
@@ -144,39 +145,52 @@ export function makeFused(parts: FusedParts): (n: number) => number {
     let sent = 0;
     let bytesIn = 0;
     let bytesOut = 0;
-    while (taken < limit) {
-      const d = (rxRing + (i << 2)) | 0;
-      if ((heap2[d] & LOOK) !== WHOLE) break;
-      const d1 = (d + 1) | 0;
-      // DD was read before the length, and x86 keeps loads in order.
-      const length = heap2[d1] & 0xffff;
-      // A stale status would look like DD.
-      heap2[d] = 0;
-      heap2[d1] = 0;
-      const place = (rxSlots + i) | 0;
-      let buf = heap[place];
-      taken = (taken + 1) | 0;
-      bytesIn = (bytesIn + length) | 0;
-      const out = callback(buf, ((buf << SHIFT) >>> 0) + headroom, length) | 0;
-      if ((out - SHORTEST) >>> 0 <= span) {
-        heap[txSlots + slot] = buf;
-        slot = (slot + 1) & txMask;
-        const t = (txRing + (slot << 2)) | 0;
-        const t1 = (t + 1) | 0;
-        heap[t] = (buf << SHIFT) + headroom;
-        heap[t1] = HIGH;
-        heap2[t] = COMMAND + out;
-        heap2[t1] = CC + (out << PAYLEN);
-        bytesOut = (bytesOut + out) | 0;
-        buf = heap[(top - sent) | 0];
-        sent = (sent + 1) | 0;
-        heap[place] = buf;
-      } else if (out !== 0) {
-        f64[txDropped]++;
+    let failed = false;
+    let failure: unknown;
+    try {
+      while (taken < limit) {
+        const d = (rxRing + (i << 2)) | 0;
+        if ((heap2[d] & LOOK) !== WHOLE) break;
+        const d1 = (d + 1) | 0;
+        // DD was read before the length, and x86 keeps loads in order.
+        const length = heap2[d1] & 0xffff;
+        // A stale status would look like DD.
+        heap2[d] = 0;
+        heap2[d1] = 0;
+        const place = (rxSlots + i) | 0;
+        let buf = heap[place];
+        taken = (taken + 1) | 0;
+        bytesIn = (bytesIn + length) | 0;
+        const out = callback(buf, ((buf << SHIFT) >>> 0) + headroom, length) | 0;
+        if ((out - SHORTEST) >>> 0 <= span) {
+          heap[txSlots + slot] = buf;
+          slot = (slot + 1) & txMask;
+          const t = (txRing + (slot << 2)) | 0;
+          const t1 = (t + 1) | 0;
+          heap[t] = (buf << SHIFT) + headroom;
+          heap[t1] = HIGH;
+          heap2[t] = COMMAND + out;
+          heap2[t1] = CC + (out << PAYLEN);
+          bytesOut = (bytesOut + out) | 0;
+          buf = heap[(top - sent) | 0];
+          sent = (sent + 1) | 0;
+          heap[place] = buf;
+        } else if (out !== 0) {
+          f64[txDropped]++;
+        }
+        // The write-back destroyed the address.
+        heap[d] = (buf << SHIFT) + headroom;
+        heap[d1] = HIGH;
+        i = (i + 1) & rxMask;
       }
-      // The write-back destroyed the address.
-      heap[d] = (buf << SHIFT) + headroom;
-      heap[d1] = HIGH;
+    } catch (error) {
+      // Only the callback throws. Its frame is dropped, and what was done before it is done.
+      failed = true;
+      failure = error;
+      f64[txDropped]++;
+      const d = (rxRing + (i << 2)) | 0;
+      heap[d] = (heap[rxSlots + i] << SHIFT) + headroom;
+      heap[(d + 1) | 0] = HIGH;
       i = (i + 1) & rxMask;
     }
     if (taken !== 0) {
@@ -202,6 +216,7 @@ export function makeFused(parts: FusedParts): (n: number) => number {
       if (word !== 0) heap[word] = tail;
       else rxDoorbell(tail);
     }
+    if (failed) throw failure;
     if (taken === n || taken === room || (heap[rxRing + (i << 2) + 2] & DD) === 0) return taken;
     return (taken + resume(n - taken)) | 0;
   }

@@ -413,6 +413,28 @@ describe('fused loop', () => {
     expect(mempool.available).toBe(128 - 64 - 2);
   });
 
+  it('drops the frame whose callback throws, and goes on with the next', async () => {
+    const { mempool, rx, tx, fused } = await fusedBench(128, (_buf, _offset, length) => {
+      if (length === 62) throw new Error('callback');
+      return length;
+    });
+    const slots = [0, 1, 2, 3, 4].map((i) => rx.word(i, 0));
+    for (const i of [0, 1, 2, 3, 4]) {
+      rx.write(i, 3, 60 + i);
+      rx.write(i, 2, DD_EOP);
+    }
+    expect(() => fused(32)).toThrow('callback');
+    // Two are on their way, the third is back in its slot, and the ring is handed over so far.
+    expect([tx.tail(), rx.tail(), rx.word(2, 0), rx.word(2, 2)]).toEqual([3, 2, slots[2], 0]);
+    expect([tx.word(1, 0), tx.word(2, 0)]).toEqual([slots[0], slots[1]]);
+    expect(mempool.available).toBe(128 - 64 - 2);
+    expect(fused(32)).toBe(2);
+    expect([tx.word(3, 0), tx.word(4, 0)]).toEqual([slots[3], slots[4]]);
+    const posted = [0, 1, 3, 4].map((i) => rx.word(i, 0));
+    expect(new Set([...posted, ...slots]).size).toBe(9);
+    expect(mempool.available).toBe(128 - 64 - 4);
+  });
+
   it('takes no more than the tx ring has room for, and gives every buffer back', async () => {
     const { mempool, rx, tx, fused } = await fusedBench(512, (_buf, _offset, length) => length);
     let device = 0;
