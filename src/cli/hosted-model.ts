@@ -11,9 +11,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseAddress } from '../address.ts';
 import type { NicCounters } from '../model/nic.ts';
+import type { LatencyRow } from '../model/ports/latency.ts';
 import { UsageError } from './arguments.ts';
 import { MAX_PORTS } from './model-setup.ts';
-import type { ModelLoad } from './model-worker.ts';
 
 const CHILD = fileURLToPath(new URL('../../dist/cli/model-child.js', import.meta.url));
 /** A model that is not ready by then is not going to be. */
@@ -21,6 +21,14 @@ const READY_MS = 10_000;
 /** The model reports within a second of being told to end. */
 const FINISH_MS = 3000;
 const USAGE_STATUS = 2;
+
+/** A line of the model. */
+interface Report {
+  readonly ready?: boolean;
+  readonly ports?: NicCounters[];
+  readonly idle: number;
+  readonly latency: LatencyRow[];
+}
 
 /** What to plug into each port, and how many VFs each has. */
 export interface HostedModelSetup {
@@ -35,7 +43,7 @@ export class HostedModel {
   /** Rows of the last report of the model. */
   rows: readonly NicCounters[] = [];
   /** What else that report said; empty before the first. */
-  load: Partial<ModelLoad> = {};
+  load: { readonly idle?: number; readonly latency?: readonly LatencyRow[] } = {};
   private readonly folder: string;
   private readonly child: ChildProcess;
   private readonly exited: Promise<number>;
@@ -126,7 +134,7 @@ export class HostedModel {
   }
 
   private take(line: string): void {
-    const message = JSON.parse(line) as { ready?: boolean; ports?: NicCounters[] } & ModelLoad;
+    const message = JSON.parse(line) as Report;
     if (message.ready === true) this.ready?.();
     if (message.ports === undefined) return;
     this.rows = message.ports;

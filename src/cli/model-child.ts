@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs';
 import { processArena } from '../memory/arena.ts';
 import type { Nic } from '../model/nic.ts';
+import { latencyRow } from '../model/ports/latency.ts';
 import { openTap } from '../model/ports/tap.ts';
 import { runModel, type ServedModel, serveModel } from '../model/server/index.ts';
 import { systemClock } from '../support/clock.ts';
@@ -52,7 +53,7 @@ function counters(nic: Nic, start: number, idle: number): object {
     devices: [],
     ports: nic.counters(),
     idle: share,
-    latency: nic.latencies(),
+    latency: nic.latencies().map(latencyRow),
   };
 }
 

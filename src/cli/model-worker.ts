@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { processArena } from '../memory/arena.ts';
 import type { NicCounters } from '../model/nic.ts';
-import type { LatencyRow } from '../model/ports/latency.ts';
+import type { LatencyCounts } from '../model/ports/latency.ts';
 import { openTap } from '../model/ports/tap.ts';
 import { runModel, type ServedModel, serveModel } from '../model/server/index.ts';
 import { systemClock } from '../support/clock.ts';
@@ -26,7 +26,7 @@ export interface ModelLoad {
   /** Share, 0 to 1, of the time in which there was nothing to move: of the last interval; in the last report, from first to last work. */
   readonly idle: number;
   /** One row a generator with latency=N, since the start. */
-  readonly latency: readonly LatencyRow[];
+  readonly latency: readonly LatencyCounts[];
 }
 
 /** What the Worker says. */

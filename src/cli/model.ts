@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { NicCounters } from '../model/nic.ts';
+import { latencyRow } from '../model/ports/latency.ts';
 import {
   type Command,
   flagOption,
@@ -159,11 +160,13 @@ class Printer {
     const { seconds, roundedSeconds } = this.session;
     if (this.output.json) {
       // The model has no devices of its own; the key is there because every command has it.
-      const report = { seconds: roundedSeconds, devices: [], ports: rows, ...load };
+      const latency = load.latency.map(latencyRow);
+      const { idle } = load;
+      const report = { seconds: roundedSeconds, devices: [], ports: rows, idle, latency };
       this.line(final ? { ...report, final: true } : report);
     } else if (final) {
       for (const row of rows) this.session.print(countersLine(row));
-      for (const row of load.latency) this.session.print(latencyLine(row));
+      for (const counts of load.latency) this.session.print(latencyLine(latencyRow(counts)));
     } else if (this.output.verbose) {
       for (const [i, row] of rows.entries()) this.session.print(this.rates(row, i, seconds));
     }

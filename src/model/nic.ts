@@ -13,7 +13,7 @@ import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf-types.ts';
 import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
-import { LatencyBox, type LatencyRow } from './ports/latency.ts';
+import { LatencyBox, type LatencyCounts } from './ports/latency.ts';
 import { STAGING_BYTES } from './tx-staging.ts';
 import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
 import type { VfDevice } from './vf-device.ts';
@@ -178,8 +178,8 @@ export class Nic {
   }
 
   /** One row a generator that stamps frames. */
-  latencies(): LatencyRow[] {
-    return this.latencyBox.rows();
+  latencies(): LatencyCounts[] {
+    return this.latencyBox.copies();
   }
 
   /** Takes fresh views of the memory, which may have grown. Done by itself at every step and DMA map. */

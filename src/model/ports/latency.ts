@@ -23,6 +23,25 @@ export interface LatencyRow {
   readonly buckets: readonly (readonly [number, number])[];
 }
 
+/** The same as counted; a copy costs microseconds, so that reporting holds up no frame. */
+export interface LatencyCounts {
+  readonly port: number;
+  readonly samples: number;
+  readonly maxNs: number;
+  /** Samples by bucket. */
+  readonly counts: Float64Array;
+}
+
+/** Turns counts into the row that is reported. */
+export function latencyRow({ port, samples, maxNs, counts }: LatencyCounts): LatencyRow {
+  const buckets: [number, number][] = [];
+  for (let bucket = 0; bucket < counts.length; bucket++) {
+    const count = counts[bucket] as number;
+    if (count > 0) buckets.push([highestOf(bucket), count]);
+  }
+  return { port, samples, maxNs, buckets };
+}
+
 /** Index of the bucket of a whole number of ns. */
 function bucketOf(ns: number): number {
   if (ns < LINEAR) return ns;
@@ -88,12 +107,9 @@ export class LatencyTrack {
     return Math.floor((sequence * this.flows + flow) / this.every);
   }
 
-  row(port: number): LatencyRow {
-    const buckets: [number, number][] = [];
-    for (const [bucket, count] of this.counts.entries()) {
-      if (count > 0) buckets.push([highestOf(bucket), count]);
-    }
-    return { port, samples: this.samples, maxNs: this.maxNs, buckets };
+  copy(port: number): LatencyCounts {
+    const { samples, maxNs, counts } = this;
+    return { port, samples, maxNs, counts: counts.slice() };
   }
 }
 
@@ -112,7 +128,7 @@ export class LatencyBox {
     return this.tracks.get(port);
   }
 
-  rows(): LatencyRow[] {
-    return [...this.tracks].sort(([a], [b]) => a - b).map(([port, track]) => track.row(port));
+  copies(): LatencyCounts[] {
+    return [...this.tracks].sort(([a], [b]) => a - b).map(([port, track]) => track.copy(port));
   }
 }

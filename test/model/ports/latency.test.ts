@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { latencyLine, percentileNs } from '../../../src/cli/latency-line.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
-import { LatencyTrack } from '../../../src/model/ports/latency.ts';
+import { LatencyTrack, latencyRow } from '../../../src/model/ports/latency.ts';
 import { makeHarness, onesSum, sinkOf, takeFrames } from './harness.ts';
 
 function makeTrack(every = 1, flows = 1): { track: LatencyTrack; at: { us: number } } {
@@ -16,7 +16,7 @@ describe('the track of a stream', () => {
       track.sent(0, 1, 0);
       at.us = ns / 1000;
       track.arrived(0, 1);
-      const { samples, maxNs, buckets } = track.row(3);
+      const { samples, maxNs, buckets } = latencyRow(track.copy(3));
       expect([samples, maxNs, buckets.length]).toEqual([1, ns, 1]);
       const [highest, count] = buckets[0]!;
       expect(count).toBe(1);
@@ -35,7 +35,7 @@ describe('the track of a stream', () => {
     track.arrived(2, 10);
     at.us = 9;
     track.arrived(0, 10);
-    expect(track.row(0)).toMatchObject({ samples: 2, maxNs: 9000 });
+    expect(latencyRow(track.copy(0))).toMatchObject({ samples: 2, maxNs: 9000 });
   });
 
   test('lost frames do not keep later ones from being found, one in N of any number of flows', () => {
@@ -52,7 +52,7 @@ describe('the track of a stream', () => {
         at.us += 2;
         if (stamp >= 20_000) track.arrived(frame % flows, Math.floor(frame / flows));
       }
-      expect(track.row(0)).toMatchObject({ samples: 20_000, maxNs: 2000 });
+      expect(latencyRow(track.copy(0))).toMatchObject({ samples: 20_000, maxNs: 2000 });
     }
   });
 });
@@ -81,7 +81,7 @@ test('latency=N stamps each N-th frame, whose checksum stays right; sinks measur
   from.nowUs = 7;
   to.transmit(sink, frames);
   expect(sinkOf(sink)).toEqual([16, 0, 0, 0]);
-  expect(from.context.latencies.rows()).toEqual([
+  expect(from.context.latencies.copies().map(latencyRow)).toEqual([
     { port: 0, samples: 4, maxNs: 7000, buckets: [[7039, 4]] },
   ]);
 });
@@ -100,7 +100,7 @@ test('a stamped frame with one bit flipped is corrupt and no sample', () => {
     flips++;
   }
   expect(sinkOf(sink)).toEqual([0, 0, 0, flips]);
-  expect(from.context.latencies.rows()[0]?.samples).toBe(0);
+  expect(from.context.latencies.copies()[0]?.samples).toBe(0);
 });
 
 test('a closed-loop frame that has to wait keeps its number and is stamped once', () => {
