@@ -139,17 +139,34 @@ async function compileProject(root, { config, sources }) {
   return [...output.matchAll(/^TSFILE: (.*)$/gm)].map((match) => match[1]);
 }
 
+/** Programs that somebody waits for at their start: loading one file takes 60 to 80 ms less than loading 60 (node 20). */
+const BUNDLED = ['l2fwd.js', 'forward-worker.js', 'model-child.js', 'model-worker.js'];
+
 /**
- * Puts a thread with a model into one file, in place of its entry: a command without addresses waits for it, and
- * loading 80 files takes 60 ms longer than loading one (node 20). Programs whose queues have code copies of
- * their own (support/code-copy.ts) stay as they are.
+ * Puts a program of dist/cli into one file, in its place. What it says of its place stays as it was, so that code copies
+ * of the queues (support/code-copy.ts) still come from the files of dist.
  */
-async function bundleModel(root, name) {
-  const input = join(root, 'dist/cli', name);
+async function bundleProgram(root, name) {
+  const home = join(root, 'dist/cli');
+  const input = join(home, name);
   const bundler = join(root, 'node_modules/rolldown/dist/index.mjs');
   if (!existsSync(input)) return;
   const { rolldown } = await import(pathToFileURL(bundler).href);
-  const bundle = await rolldown({ input, platform: 'node', external: /^node:/ });
+  const places = {
+    name: 'places',
+    transform: (code, id) =>
+      code.replaceAll(
+        'import.meta.url',
+        `new URL(${JSON.stringify(relative(home, id))}, import.meta.url).href`,
+      ),
+  };
+  const bundle = await rolldown({
+    input,
+    platform: 'node',
+    // main.js knows a wrong command line by the class of the error.
+    external: [/^node:/, /arguments\.js$/],
+    plugins: [places],
+  });
   try {
     const draft = `${input}.${process.pid}`;
     await bundle.write({ file: draft, format: 'esm', codeSplitting: false });
@@ -184,7 +201,7 @@ export async function build(root, force) {
     written.push(join(root, row.output));
   }
   for (const project of PROJECTS) written.push(...(await compileProject(root, project)));
-  for (const name of ['model-worker.js', 'model-child.js']) await bundleModel(root, name);
+  for (const name of BUNDLED) await bundleProgram(root, name);
   removeOthers(root, written);
   writeFileSync(join(root, STAMP), stamp);
 }

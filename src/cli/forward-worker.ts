@@ -4,10 +4,10 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
-import { openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
+import { loadQueueCode, openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
-import { freshCopy } from '../support/code-copy.ts';
+import { freshCopy, loadAhead } from '../support/code-copy.ts';
 import { native } from '../support/native.ts';
 import * as forwardModule from './forward.ts';
 
@@ -64,7 +64,9 @@ async function run(data: ForwardData): Promise<void> {
   }
 }
 
-// Posted once the devices are open; this code is loaded before.
+// Posted once the devices are open; all code is loaded before.
+loadQueueCode(2);
+loadAhead('./forward', import.meta.url, forwardModule, 2);
 parentPort?.once('message', (data: ForwardData) => {
   void run(data);
 });

@@ -2,6 +2,7 @@
 // The frames move in forward.ts, on threads of their own (forward-worker.ts).
 
 import type { Worker } from 'node:worker_threads';
+import { loadQueueCode } from '../ixgbevf/queues.ts';
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import { processArena } from '../memory/arena.ts';
 import { mempool, open } from '../open.ts';
@@ -118,8 +119,9 @@ export async function runForwarder(
     for (const vf of devices) vf.close();
   };
   try {
-    forwarder.prepare(what.queues, (error) => session.fail(error));
     const shared = Array.from({ length: what.queues }, () => mempool({ count: BUFFERS_A_QUEUE }));
+    forwarder.prepare(what.queues, (error) => session.fail(error));
+    loadQueueCode(what.addresses.length * what.queues);
     model = await starting;
     if (model !== undefined && !what.json) {
       const why = what.byItself ? 'no addresses given: ' : '';

@@ -8,7 +8,7 @@ import { VFRDT, VFTDT } from '../hw/registers.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../memory/layout.ts';
 import { Mempool } from '../memory/mempool.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
-import { type CodeCopy, freshCopy, releaseCopy } from '../support/code-copy.ts';
+import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../support/code-copy.ts';
 import { VfioError } from '../support/errors.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import * as fusedRing from './fused-ring.ts';
@@ -187,6 +187,12 @@ function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbe
     }
     device.write32(offset, tail);
   };
+}
+
+/** Loads the code of `pairs` rx and tx queues that this thread takes up later, once their devices are open. */
+export function loadQueueCode(pairs: number): void {
+  loadAhead('./rx-ring', import.meta.url, rxRing, pairs);
+  loadAhead('./tx-ring', import.meta.url, txRing, pairs);
 }
 
 /**

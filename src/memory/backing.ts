@@ -14,6 +14,7 @@ const F_SEAL_SHRINK = 0x2;
 const PROT_READ_WRITE = 0x3;
 const MAP_SHARED = 0x1;
 const MADV_HUGEPAGE = 14;
+const MADV_POPULATE_WRITE = 23;
 
 /** A growing file whose ranges are mapped into the arena. */
 export interface PageBacking {
@@ -75,6 +76,8 @@ export function openBacking(): PageBacking {
       );
       // Advice only: without it the kernel uses 4 KiB pages, which is slower and otherwise the same.
       if (transparent) shim.madvise(address, moreBytes, MADV_HUGEPAGE);
+      // Advice, too, of Linux 5.14: a fault a page takes ten times as long as all pages at once.
+      shim.madvise(address, moreBytes, MADV_POPULATE_WRITE);
       return fdOffset;
     },
   };

@@ -32,6 +32,16 @@ function takeSlot(key: string): number {
   return next;
 }
 
+/** Copies that were loaded before anybody asked for them. */
+const ahead = new Map<string, Promise<CodeCopy<unknown>>[]>();
+
+/** Loads copies that `freshCopy` hands out later: for a thread that has time before it makes its queues. */
+export function loadAhead(name: string, importer: string, shared: unknown, count: number): void {
+  const key = new URL(name, importer).href;
+  const copies = Array.from({ length: count }, () => load(name, importer, shared));
+  ahead.set(key, [...(ahead.get(key) ?? []), ...copies]);
+}
+
 /**
  * Imports the module `name` (such as './rx-ring', no extension) relative to `importer` under a slot nobody uses.
  * Falls back to the shared copy where the loader knows no query strings (a bundle).
@@ -39,6 +49,15 @@ function takeSlot(key: string): number {
  * @param shared the module as imported normally
  */
 export async function freshCopy<Module>(
+  name: string,
+  importer: string,
+  shared: Module,
+): Promise<CodeCopy<Module>> {
+  const waiting = ahead.get(new URL(name, importer).href)?.shift();
+  return (waiting ?? load(name, importer, shared)) as Promise<CodeCopy<Module>>;
+}
+
+async function load<Module>(
   name: string,
   importer: string,
   shared: Module,
