@@ -10,14 +10,14 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { arch, cpus, release, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readOptions } from './lib/options.ts';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const CASE = here('./forward-case.js');
 const SOURCE = here('../../bench/baseline.c');
 const BASELINE = here('./baseline');
 
-const { values } = parseArgs({
+const { values } = readOptions('bench', {
   options: {
     json: { type: 'string' },
     runs: { type: 'string', default: '5' },

@@ -5,7 +5,6 @@
 // Usage: npm run bench:l2fwd [-- --sizes 64,imix --seconds N --json FILE --quick]
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { ours } from './lib/contender.ts';
 import { ALL_SIZES, gigabits, parseSizes } from './lib/frame-sizes.ts';
 import { latencyLine } from './lib/latency.ts';
@@ -13,6 +12,7 @@ import { integerOption, runBench } from './lib/life.ts';
 import { type RateSearch, type RateTrial, searchRate } from './lib/loss-free.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
 import { reportsLatency } from './lib/model-process.ts';
+import { readOptions } from './lib/options.ts';
 import type { L2fwdResult, LatencyBase, SizeResult } from './lib/results.ts';
 import { modelIsLimit, modelText, offerReached, runTrial, type Trial } from './lib/trial.ts';
 
@@ -25,7 +25,7 @@ const BASE_TEXT: Readonly<Record<LatencyBase, string>> = {
   throughput: 'the closed-loop rate, there being no loss-free one',
 };
 
-const { values } = parseArgs({
+const { values } = readOptions('bench:l2fwd', {
   options: {
     sizes: { type: 'string' },
     seconds: { type: 'string' },

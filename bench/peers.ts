@@ -5,7 +5,6 @@
 // Usage: npm run bench:peers [-- --runs N --seconds N --size 64 --suite trixie --json FILE --quick]
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { type Contender, ours } from './lib/contender.ts';
 import { parseSizes } from './lib/frame-sizes.ts';
 import { duration, latencyLine } from './lib/latency.ts';
@@ -19,6 +18,7 @@ import {
   NO_SILICON,
 } from './lib/machine.ts';
 import { reportsLatency } from './lib/model-process.ts';
+import { readOptions } from './lib/options.ts';
 import { groupByState, judgeLatency, type LatencyRun, type RateRun } from './lib/peer-results.ts';
 import { type Gaps, hostState, Probes, SLOW_ABOVE_NS } from './lib/probes.ts';
 import type { PeersResult } from './lib/results.ts';
@@ -30,7 +30,7 @@ import { modelText, runTrial } from './lib/trial.ts';
 const LATENCY_LOAD = 0.5;
 const UNAVAILABLE = 77;
 
-const { values } = parseArgs({
+const { values } = readOptions('bench:peers', {
   options: {
     runs: { type: 'string' },
     seconds: { type: 'string' },

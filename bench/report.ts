@@ -3,10 +3,10 @@
 // Usage: npm run bench:report -- [--html FILE] bench.json l2fwd.json peers.json virtualization.json
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { page, paragraphs, type Section } from './lib/html.ts';
 import { BenchError, runBench } from './lib/life.ts';
 import { NO_SILICON } from './lib/machine.ts';
+import { readOptions } from './lib/options.ts';
 import { hotPathSection } from './lib/report-hot-path.ts';
 import { l2fwdSection } from './lib/report-l2fwd.ts';
 import { peersSection } from './lib/report-peers.ts';
@@ -14,7 +14,7 @@ import { virtualizationSection } from './lib/report-virtualization.ts';
 import { readResults } from './lib/results.ts';
 
 await runBench('bench:report', async () => {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = readOptions('bench:report', {
     options: { html: { type: 'string', default: 'bench-report.html' } },
     allowPositionals: true,
   });

@@ -6,11 +6,11 @@
 //   --runs N --poll US --json FILE --quick]
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { parseSizes } from './lib/frame-sizes.ts';
 import { latencyLine } from './lib/latency.ts';
 import { BenchError, integerOption, runBench } from './lib/life.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
+import { readOptions } from './lib/options.ts';
 import type { VirtualizationResult } from './lib/results.ts';
 import {
   costRatio,
@@ -21,7 +21,7 @@ import {
 } from './lib/virtualization-rows.ts';
 import { runWay } from './lib/virtualization-run.ts';
 
-const { values } = parseArgs({
+const { values } = readOptions('bench:virtualization', {
   options: {
     receivers: { type: 'string' },
     sizes: { type: 'string' },

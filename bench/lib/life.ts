@@ -65,12 +65,9 @@ export async function runBench(name: string, main: () => Promise<void>): Promise
   } catch (error) {
     // What a signal cut short has nothing to say.
     if (ending) await new Promise(() => {});
-    const usage = (error as NodeJS.ErrnoException).code?.startsWith?.('ERR_PARSE_ARGS') === true;
-    const known = error instanceof BenchError || usage;
-    process.stderr.write(
-      `${name}: ${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`,
-    );
-    process.exitCode = error instanceof BenchError ? error.status : usage ? 2 : 1;
+    const known = error instanceof BenchError;
+    process.stderr.write(`${name}: ${known ? error.message : ((error as Error).stack ?? error)}\n`);
+    process.exitCode = known ? error.status : 1;
   }
   if (!ending) await closeAll();
 }

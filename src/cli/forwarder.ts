@@ -15,7 +15,8 @@ import { RunReport, warnOfFewCpus } from './report.ts';
 import type { Session } from './session.ts';
 
 const WORKER_FILE = new URL('./forward-worker.js', import.meta.url);
-const BUFFERS_A_QUEUE = 4096;
+/** Four rings of 512, the batches on their way between them, and some. */
+const BUFFERS_A_QUEUE = 2560;
 const NO_PEER = -1;
 
 /** State words of what leaves one device through one queue. */
@@ -141,13 +142,13 @@ export async function runForwarder(
       ],
       { json: what.json, more: () => model?.load ?? {} },
     );
+    // A thread takes its time to start, on a slow machine seconds: they are none of the duration's.
+    await forwarder.start([a, b], what);
+    session.begin();
     if (!what.json) {
       const names = devices.map((vf, i) => `${what.addresses[i]} (${vf.mac})`);
       session.print(names.join(' <-> '));
     }
-    // A thread takes its time to start, on a slow machine seconds: they are none of the duration's.
-    await forwarder.start([a, b], what);
-    session.begin();
     await session.until(
       () => report.tick(model?.rows),
       () => {
