@@ -11,10 +11,16 @@ import { latencyLine } from './lib/latency.ts';
 import { integerOption, runBench } from './lib/life.ts';
 import { type RateSearch, type RateTrial, searchRate } from './lib/loss-free.ts';
 import { chooseCores, coresLine, machine, machineLine, NO_SILICON } from './lib/machine.ts';
-import { reportsLatency } from './lib/model-process.ts';
 import { readOptions } from './lib/options.ts';
 import type { L2fwdResult, LatencyBase, SizeResult } from './lib/results.ts';
-import { modelIsLimit, modelText, offerReached, runTrial, type Trial } from './lib/trial.ts';
+import {
+  modelIsLimit,
+  modelText,
+  offerReached,
+  runLatencyTrial,
+  runTrial,
+  type Trial,
+} from './lib/trial.ts';
 
 /** Loss that FD.io's "partial drop rate" would call good; on a machine that is shared, none at all may not be had. */
 const SOME_LOSS = 0.001;
@@ -64,15 +70,15 @@ await runBench('bench:l2fwd', async () => {
   for (const size of sizes) results.push(await measure(size));
 
   async function measure(size: string): Promise<SizeResult> {
-    const run = (offerMpps: number | null, latency: boolean): Promise<Trial> =>
-      runTrial({ contender, cores, size, offerMpps, latency, seconds });
-    const throughput = await run(null, false);
+    const run = (offerMpps: number | null): Promise<Trial> =>
+      runTrial({ contender, cores, size, offerMpps, seconds });
+    const throughput = await run(null);
     console.log(
       `${size} bytes: ${mpps(throughput.mpps)} Mpps, ${gigabits(throughput.mpps, size).toFixed(1)} Gbit/s on the wire; ${modelText(throughput)}`,
     );
     const trials: Trial[] = [];
     const attempt = async (offerMpps: number): Promise<RateTrial> => {
-      const trial = await run(offerMpps, false);
+      const trial = await run(offerMpps);
       trials.push(trial);
       const { lostShare } = trial;
       return { mpps: offerMpps, lostShare, reached: offerReached(trial) };
@@ -89,10 +95,11 @@ await runBench('bench:l2fwd', async () => {
     const base = { lossFree, nearlyLossFree, throughput }[latencyBase].mpps;
     const latency: { load: number; trial: Trial }[] = [];
     for (const load of LOADS) {
-      const trial = await run(base * load, true);
+      const offerMpps = base * load;
+      const trial = await runLatencyTrial({ contender, cores, size, offerMpps, seconds });
       latency.push({ load, trial });
       console.log(
-        `  at ${load * 100} % of ${BASE_TEXT[latencyBase]}, ${mpps(trial.mpps)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency, reportsLatency())}; ${modelText(trial)}`,
+        `  at ${load * 100} % of ${BASE_TEXT[latencyBase]}, ${mpps(trial.mpps)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency)}; ${modelText(trial)}`,
       );
     }
     const limited = modelIsLimit(throughput);

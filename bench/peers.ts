@@ -17,7 +17,6 @@ import {
   machineLine,
   NO_SILICON,
 } from './lib/machine.ts';
-import { reportsLatency } from './lib/model-process.ts';
 import { readOptions } from './lib/options.ts';
 import { groupByState, judgeLatency, type LatencyRun, type RateRun } from './lib/peer-results.ts';
 import { type Gaps, hostState, Probes, SLOW_ABOVE_NS } from './lib/probes.ts';
@@ -25,7 +24,7 @@ import type { PeersResult } from './lib/results.ts';
 import { median, round } from './lib/statistics.ts';
 import { fetchDpdk } from './lib/testpmd.ts';
 import { testpmd, whyNoPreload } from './lib/testpmd-contender.ts';
-import { modelText, runTrial } from './lib/trial.ts';
+import { modelText, runLatencyTrial, runTrial } from './lib/trial.ts';
 
 const LATENCY_LOAD = 0.5;
 const UNAVAILABLE = 77;
@@ -64,7 +63,6 @@ async function measureRates(
         size,
         seconds,
         offerMpps: null,
-        latency: false,
       });
       const afterNs = probes.roundTrip();
       const state = hostState(beforeNs, afterNs);
@@ -92,14 +90,13 @@ async function measureLatency(
   for (let run = 0; run < setup.runs; run++) {
     for (const contender of turn(contenders, run)) {
       const { size, seconds } = setup;
-      const before = probes.gaps(seconds);
-      const trial = await runTrial({ contender, cores, size, seconds, offerMpps, latency: true });
-      const after = probes.gaps(seconds);
+      const before = await probes.gaps(seconds);
+      const trial = await runLatencyTrial({ contender, cores, size, seconds, offerMpps });
+      const after = await probes.gaps(seconds);
       rows.push({ run, contender: contender.name, before, after, trial });
       console.log(
-        `run ${run + 1} ${contender.name.padEnd(14)} ${trial.mpps.toFixed(2)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency, reportsLatency())}; gaps before ${gapText(before)}, after ${gapText(after)}; ${modelText(trial)}`,
+        `run ${run + 1} ${contender.name.padEnd(14)} ${trial.mpps.toFixed(2)} Mpps, ${trial.lost} lost: ${latencyLine(trial.latency)}; gaps before ${gapText(before)}, after ${gapText(after)}; ${modelText(trial)}`,
       );
-      if (!reportsLatency()) return rows;
     }
   }
   return rows;

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Child } from './child.ts';
 import { BenchError } from './life.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -23,12 +24,23 @@ export function compileC(name: string): string {
   return output;
 }
 
+/** Longest that a program of compileC runs. */
+const RUN_MS = 120_000;
+
 /** Runs a program of compileC. @returns what it printed @throws BenchError */
 export function runC(program: string, args: readonly (string | number)[]): string {
   const { status, signal, stdout, stderr } = spawnSync(program, args.map(String), {
     encoding: 'utf8',
-    timeout: 120_000,
+    timeout: RUN_MS,
   });
   if (status === 0) return stdout.trim();
   throw new BenchError(`${program}: ${signal ?? `status ${status}`}: ${stderr.trim()}`);
+}
+
+/** As runC, beside what else goes on. */
+export async function startC(program: string, args: readonly (string | number)[]): Promise<string> {
+  const child = new Child(program, args.map(String), { name: program });
+  const status = await child.end(RUN_MS);
+  if (status === 0) return child.lines.join('\n');
+  throw new BenchError(`${program}: status ${status}: ${child.stderr.trim()}`);
 }

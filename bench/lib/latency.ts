@@ -88,13 +88,9 @@ export function duration(ns: number): string {
   return `${(ns / 1e6).toFixed(ns < 1e8 ? 2 : 0)} ms`;
 }
 
-/** All percentiles in one line. @param reported whether the model measures latency at all */
-export function latencyLine(latency: Latency | null, reported = true): string {
-  if (latency === null) {
-    return reported
-      ? 'no latency, no stamped frame came back'
-      : 'latency not reported by this model';
-  }
+/** All percentiles in one line. */
+export function latencyLine(latency: Latency | null): string {
+  if (latency === null) return 'no latency, no stamped frame came back';
   const { p50, p90, p99, p99_9, p99_99, max, samples } = latency;
   const parts = [
     ['p50', p50],

@@ -21,7 +21,7 @@ export interface ModelReport {
   readonly ports: readonly NicCounters[];
   /** Share of the last interval in which the model had nothing to do; absent in models that do not report it. */
   readonly idle?: number;
-  readonly latency?: readonly LatencyRow[];
+  readonly latency?: readonly (LatencyRow & { readonly stamped: number })[];
   readonly final?: true;
 }
 
@@ -33,21 +33,17 @@ export interface Load {
   readonly rate: number | null;
   /** One frame in so many is stamped; null: none. */
   readonly latencyEvery: number | null;
+  /** Seconds since the first frame came back, within which latency is measured; then nothing is reported but the end. */
+  readonly window: readonly [from: number, to: number] | null;
 }
 
 /** Port SPEC of a load. */
-export function specOf({ size, rate, latencyEvery }: Load, latencyKnown: boolean): string {
+export function specOf({ size, rate, latencyEvery, window }: Load): string {
   const items = [`size=${size}`];
   if (rate !== null) items.push(`rate=${Math.max(1, Math.round(rate))}`);
-  if (latencyEvery !== null && latencyKnown) items.push(`latency=${latencyEvery}`);
+  if (latencyEvery !== null) items.push(`latency=${latencyEvery}`);
+  if (window !== null) items.push(`window=${window.join('-')}`);
   return `gen:${items.join(',')}`;
-}
-
-let latencyKnown = true;
-
-/** False once a model has refused to stamp frames. */
-export function reportsLatency(): boolean {
-  return latencyKnown;
 }
 
 /** See the head of this file. */
@@ -61,9 +57,9 @@ export class ModelProcess {
   private constructor(load: Load, cpu: number | null) {
     this.folder = mkdtempSync(join(tmpdir(), 'ixy-bench-'));
     this.cancel = atEnd(() => rmSync(this.folder, { recursive: true, force: true }));
-    const spec = specOf(load, latencyKnown);
+    const spec = specOf(load);
     const args = [IXY, 'model', '--json', '--exit-with-stdin', '--dir', this.folder];
-    args.push('--port0', spec, '--port1', spec);
+    args.push('--port0', spec, '--port1', spec, '--interval', load.window === null ? '1' : '0');
     this.child = new Child(process.execPath, args, { name: 'the model', cpu });
   }
 
@@ -75,12 +71,8 @@ export class ModelProcess {
       model.next = 1 + (await model.child.line(ready, 0, READY_MS));
       return model;
     } catch (error) {
-      const refused = load.latencyEvery !== null && /latency=/.test(model.child.stderr);
       await model.stop();
-      if (!refused || !latencyKnown) throw error;
-      // A model that cannot measure latency can still forward.
-      latencyKnown = false;
-      return ModelProcess.start(load, cpu);
+      throw error;
     }
   }
 

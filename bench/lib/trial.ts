@@ -1,6 +1,8 @@
 // One measurement: a fresh model and a fresh forwarder on CPUs of their own, a warm-up, then what
-// happened between two of the model's reports.
+// happened between two of the model's reports. Latency is measured without any: the model looks at
+// the frames of a window of its own, since a report takes its CPU away for milliseconds.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NicCounters } from 'ixy.ts';
 import type { Contender, ForwarderCounts, RunningForwarder } from './contender.ts';
 import { type Latency, latencyBetween } from './latency.ts';
@@ -16,7 +18,6 @@ export interface TrialSetup {
   readonly size: string;
   /** Both directions together, Mpps; null: closed loop. */
   readonly offerMpps: number | null;
-  readonly latency: boolean;
   /** Whole seconds measured. */
   readonly seconds: number;
 }
@@ -54,6 +55,9 @@ const OFFER_LIMIT = 0.99;
 /** Stamped frames a second and port: enough for p99.99 of a second, few enough to cost nothing. */
 const STAMPS = 50_000;
 const START_REPORTS = 15;
+/** Seconds of traffic before latency is measured, and what a forwarder may take until its first frame is back. */
+const WARM_SECONDS = 2;
+const START_SECONDS = 2;
 
 function sum(rows: readonly NicCounters[], ...keys: (keyof NicCounters)[]): number {
   return rows.reduce((total, row) => total + keys.reduce((part, key) => part + row[key], 0), 0);
@@ -84,12 +88,59 @@ function idleOf(reports: readonly ModelReport[]): number | null {
   return round(shares.reduce((a, b) => a + b, 0) / shares.length);
 }
 
-/** Runs one. @throws BenchError */
+function totalsOf(rows: readonly NicCounters[], forwarder: ForwarderCounts | null): Totals {
+  return {
+    offered: sum(rows, 'offered'),
+    delivered: sum(rows, 'delivered'),
+    missed: sum(rows, 'missedNoDescriptor', 'missedDisabled', 'filtered'),
+    sinkReceived: sum(rows, 'sinkReceived'),
+    forwarder,
+  };
+}
+
+/**
+ * Measures latency at a rate. Frames lost are told from the stamped ones, one in so many.
+ * @param offerMpps both directions together
+ * @throws BenchError
+ */
+export async function runLatencyTrial(
+  setup: Omit<TrialSetup, 'offerMpps'> & { readonly offerMpps: number },
+): Promise<Trial> {
+  const { contender, cores, offerMpps, seconds } = setup;
+  const rate = (offerMpps * 1e6) / 2;
+  const every = Math.max(1, Math.round(rate / STAMPS));
+  const end = WARM_SECONDS + seconds;
+  const window = [WARM_SECONDS, end] as const;
+  const load: Load = { size: setup.size, rate, latencyEvery: every, window };
+  const model = await ModelProcess.start(load, cores.model);
+  const forwarder = await contender.start(model, cores.driver);
+  await sleep((end + START_SECONDS) * 1000);
+  if (forwarder.ended) throw new BenchError('the forwarder ended by itself');
+  const counts = await forwarder.stop();
+  const last = await model.finish();
+  check(last.ports);
+  const rows = last.latency ?? [];
+  const stamped = rows.reduce((total, row) => total + row.stamped, 0);
+  const samples = rows.reduce((total, row) => total + row.samples, 0);
+  const mpps = (frames: number): number => round((frames * every) / seconds / 1e6);
+  return {
+    seconds,
+    askedMpps: offerMpps,
+    offeredMpps: mpps(stamped),
+    mpps: mpps(samples),
+    lost: (stamped - samples) * every,
+    lostShare: stamped === 0 ? 0 : 1 - samples / stamped,
+    modelIdle: last.idle ?? null,
+    latency: latencyBetween(undefined, rows),
+    totals: totalsOf(last.ports, counts),
+  };
+}
+
+/** Measures how much is forwarded. @throws BenchError */
 export async function runTrial(setup: TrialSetup): Promise<Trial> {
   const { contender, cores, offerMpps } = setup;
   const rate = offerMpps === null ? null : (offerMpps * 1e6) / 2;
-  const every = rate === null ? 1 : Math.max(1, Math.round(rate / STAMPS));
-  const load: Load = { size: setup.size, rate, latencyEvery: setup.latency ? every : null };
+  const load: Load = { size: setup.size, rate, latencyEvery: null, window: null };
   const model = await ModelProcess.start(load, cores.model);
   const forwarder = await contender.start(model, cores.driver);
   const from = await warmUp(model, forwarder);
@@ -113,14 +164,8 @@ export async function runTrial(setup: TrialSetup): Promise<Trial> {
     lost,
     lostShare: offered === 0 ? 0 : lost / offered,
     modelIdle: idleOf(reports),
-    latency: setup.latency ? latencyBetween(from.latency, to.latency) : null,
-    totals: {
-      offered: sum(last.ports, 'offered'),
-      delivered: sum(last.ports, 'delivered'),
-      missed: sum(last.ports, 'missedNoDescriptor', 'missedDisabled', 'filtered'),
-      sinkReceived: sum(last.ports, 'sinkReceived'),
-      forwarder: counts,
-    },
+    latency: null,
+    totals: totalsOf(last.ports, counts),
   };
 }
 
@@ -129,9 +174,11 @@ export function offerReached({ askedMpps, offeredMpps }: Trial): boolean {
   return askedMpps === null || offeredMpps >= askedMpps * OFFER_LIMIT;
 }
 
-/** Whether the model, not the forwarder, set the figure. */
+/** Whether the model, not the forwarder, set the figure. At a given rate a model that keeps up is never idle: it looks for the next frame. */
 export function modelIsLimit(trial: Trial): boolean {
-  return !offerReached(trial) || (trial.modelIdle !== null && trial.modelIdle < MODEL_LIMIT);
+  const { askedMpps, modelIdle } = trial;
+  if (askedMpps !== null) return !offerReached(trial);
+  return modelIdle !== null && modelIdle < MODEL_LIMIT;
 }
 
 /** The model's share in a figure, in words. */

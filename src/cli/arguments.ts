@@ -40,7 +40,7 @@ export interface ParsedArguments {
 export const HELP_OPTION: OptionSpec = { type: 'boolean', help: 'this text' };
 export const JSON_OPTION: OptionSpec = {
   type: 'boolean',
-  help: 'one JSON object a second, a last one with "final": true',
+  help: 'a JSON object each --interval, a last one with "final": true',
 };
 
 /**
@@ -110,6 +110,22 @@ export function secondsOption(args: ParsedArguments, name: string, high: number)
     throw new UsageError(`--${name}: expected seconds above 0 and up to ${high}, got '${text}'`);
   }
   return value;
+}
+
+/** The option of a command that reports while it runs. */
+export const INTERVAL_OPTION: OptionSpec = {
+  type: 'string',
+  value: 'SECONDS',
+  default: '1',
+  help: 'between two reports, 0: only the last one',
+};
+
+/** Reads INTERVAL_OPTION. @throws UsageError unless it is 0 to 3600 seconds */
+export function intervalSeconds(args: ParsedArguments): number {
+  const text = textOption(args, 'interval') ?? '';
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= 0 && value <= 3600) return value;
+  throw new UsageError(`--interval: expected seconds from 0 to 3600, got '${text}'`);
 }
 
 /** True where the flag was given. */

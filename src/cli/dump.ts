@@ -10,7 +10,9 @@ import {
   type Command,
   flagOption,
   HELP_OPTION,
+  INTERVAL_OPTION,
   integerOption,
+  intervalSeconds,
   JSON_OPTION,
   type ParsedArguments,
   secondsOption,
@@ -41,6 +43,7 @@ interface Plan {
   readonly file: string | null;
   readonly count: number | null;
   readonly durationSeconds: number;
+  readonly intervalSeconds: number;
   readonly json: boolean;
 }
 
@@ -93,6 +96,7 @@ function plan(args: ParsedArguments): Plan {
     file: file === undefined || file === '-' ? null : file,
     count:
       textOption(args, 'count') === undefined ? null : integerOption(args, 'count', 1, MAX_COUNT),
+    intervalSeconds: intervalSeconds(args),
     durationSeconds:
       textOption(args, 'duration') === undefined ? 0 : secondsOption(args, 'duration', 1e6),
     json,
@@ -173,7 +177,8 @@ class Capture {
 
 async function startModel(what: Plan, session: Session): Promise<HostedModel | undefined> {
   if (what.model === undefined) return undefined;
-  const model = await HostedModel.start(what.model, (error) => session.fail(error));
+  const setup = { ...what.model, intervalSeconds: what.intervalSeconds };
+  const model = await HostedModel.start(setup, (error) => session.fail(error));
   if (!what.json) {
     const why = what.byItself ? 'no address given: ' : '';
     note(`${why}started a software 82599, ports ${what.model.ports.join(' and ')}`);
@@ -183,7 +188,7 @@ async function startModel(what: Plan, session: Session): Promise<HostedModel | u
 
 async function run(args: ParsedArguments): Promise<number> {
   const what = plan(args);
-  const session = new Session({ durationSeconds: what.durationSeconds });
+  const session = new Session(what);
   const capture = new Capture(what, session);
   let vf: IxgbeVf | undefined;
   let model: HostedModel | undefined;
@@ -236,6 +241,7 @@ export const dump: Command = {
       value: 'SPEC',
       help: `what is plugged into the model's port 0 (default ${MODEL_PORT})`,
     },
+    interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,
   },

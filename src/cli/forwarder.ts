@@ -149,11 +149,13 @@ export async function runForwarder(
       const names = devices.map((vf, i) => `${what.addresses[i]} (${vf.mac})`);
       session.print(names.join(' <-> '));
     }
+    // One at a time: on the forwarding thread's CPU a look at a link holds up frames.
+    let looked: 0 | 1 = 1;
     await session.until(
       () => report.tick(model?.rows),
       () => {
-        forwarder.link(0, a.link().up);
-        forwarder.link(1, b.link().up);
+        looked = looked === 0 ? 1 : 0;
+        forwarder.link(looked, devices[looked].link().up);
       },
     );
     await forwarder.stop();

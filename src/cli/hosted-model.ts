@@ -33,6 +33,8 @@ interface Report {
 export interface HostedModelSetup {
   readonly ports: readonly string[];
   readonly vfs: number;
+  /** Between two of its reports; default 1. */
+  readonly intervalSeconds?: number;
   /** MTU of the PF, which has to be above 1,500 for jumbo frames. */
   readonly pfMtu?: number;
 }
@@ -56,6 +58,7 @@ export class HostedModel {
     this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
     const args = [CHILD, '--dir', this.folder];
     args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
+    if (setup.intervalSeconds !== undefined) args.push('--interval', `${setup.intervalSeconds}`);
     if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
     for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);
     // Certificates that a model has no use for cost Node.js 30 ms of its start.

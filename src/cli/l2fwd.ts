@@ -7,7 +7,9 @@ import {
   type Command,
   flagOption,
   HELP_OPTION,
+  INTERVAL_OPTION,
   integerOption,
+  intervalSeconds,
   JSON_OPTION,
   type ParsedArguments,
   secondsOption,
@@ -27,6 +29,7 @@ export interface Plan {
   readonly batch: number;
   readonly queues: number;
   readonly durationSeconds: number;
+  readonly intervalSeconds: number;
   readonly peers: readonly [Uint8Array | undefined, Uint8Array | undefined];
   readonly dropAtOnce: boolean;
   readonly json: boolean;
@@ -83,6 +86,7 @@ function plan(args: ParsedArguments): Plan {
     byItself: positionals.length === 0,
     batch: integerOption(args, 'batch', 1, 256),
     queues: integerOption(args, 'queues', 1, 8),
+    intervalSeconds: intervalSeconds(args),
     durationSeconds:
       textOption(args, 'duration') === undefined ? 0 : secondsOption(args, 'duration', 1e6),
     peers: [parsePeer(args, 'eth-peer0'), parsePeer(args, 'eth-peer1')],
@@ -93,9 +97,10 @@ function plan(args: ParsedArguments): Plan {
 
 async function run(args: ParsedArguments): Promise<number> {
   const what = plan(args);
-  const session = new Session({ durationSeconds: what.durationSeconds });
+  const session = new Session(what);
   // First of all, so that the model's process starts while this one loads the driver.
-  const starting = what.model && HostedModel.start(what.model, (error) => session.fail(error));
+  const setup = what.model && { ...what.model, intervalSeconds: what.intervalSeconds };
+  const starting = setup && HostedModel.start(setup, (error) => session.fail(error));
   starting?.catch(() => {}); // it is awaited below, and may fail before
   const { runForwarder } = await import('./forwarder.ts');
   await runForwarder(what, session, starting);
@@ -122,6 +127,7 @@ export const l2fwd: Command = {
     'eth-peer0': { type: 'string', value: 'MAC', help: 'destination of what leaves device 0' },
     'eth-peer1': { type: 'string', value: 'MAC', help: 'destination of what leaves device 1' },
     'tx-drop': { type: 'boolean', help: 'drop at once what a full tx ring does not take' },
+    interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,
   },

@@ -15,9 +15,11 @@ export function percentileNs(row: LatencyRow, percent: number): number {
   return row.maxNs;
 }
 
-/** "model port 0 latency of 1234 frames: p50 1.2 us, ..., max 56.7 us". */
+/** "model port 0 latency of 1234 frames, of 1240 stamped: p50 1.2 us, ..., max 56.7 us". */
 export function latencyLine(row: LatencyRow): string {
   const us = (ns: number): string => `${(ns / 1000).toFixed(1)} us`;
   const shares = PERCENTILES.map((percent) => `p${percent} ${us(percentileNs(row, percent))}`);
-  return `model port ${row.port} latency of ${row.samples} frames: ${shares.join(', ')}, max ${us(row.maxNs)}`;
+  const missing = row.stamped - row.samples;
+  const all = missing === 0 ? '' : `, of ${row.stamped} stamped`;
+  return `model port ${row.port} latency of ${row.samples} frames${all}: ${shares.join(', ')}, max ${us(row.maxNs)}`;
 }

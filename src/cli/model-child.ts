@@ -86,6 +86,7 @@ function main(): void {
       nic,
       server: followingStdin(server, stop),
       stop,
+      intervalSeconds: setup.intervalSeconds,
       report: (share) => say(counters(nic, start, share)),
     });
     say({ ...counters(nic, start, idle), final: true });

@@ -7,7 +7,9 @@ import { parsePortSpec } from '../model/ports/spec.ts';
 import type { PfPersonality } from '../model/types.ts';
 import {
   flagOption,
+  INTERVAL_OPTION,
   integerOption,
+  intervalSeconds,
   type OptionSpec,
   type ParsedArguments,
   textOption,
@@ -37,6 +39,8 @@ export interface PortSetup {
 export interface ModelSetup {
   readonly ports: readonly PortSetup[];
   readonly directory: string;
+  /** Between two reports; 0: only the last one. */
+  readonly intervalSeconds: number;
   readonly trapAll: boolean;
 }
 
@@ -65,6 +69,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: `MTU of the host's PF interface, ${MIN_PF_MTU} to ${MAX_PF_MTU}: an 82599 VF gets jumbo frames only above 1500`,
     default: `${MIN_PF_MTU}`,
   },
+  interval: INTERVAL_OPTION,
   'trap-all': { type: 'boolean', help: 'share no BAR page: every register access is a message' },
   mac: {
     type: 'string',
@@ -105,6 +110,7 @@ export function modelSetup(args: ParsedArguments): ModelSetup {
       macs: row,
     })),
     directory: textOption(args, 'dir') ?? '',
+    intervalSeconds: intervalSeconds(args),
     trapAll: flagOption(args, 'trap-all'),
   };
 }

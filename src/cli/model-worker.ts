@@ -74,7 +74,9 @@ function run({ setup, stop, verbose }: ModelWorkerData): void {
   };
   try {
     say({ kind: 'ready', sockets: server.paths });
-    report(true, runModel({ nic, server, stop, report: (idle) => report(false, idle) }));
+    const { intervalSeconds } = setup;
+    const regular = (idle: number): void => report(false, idle);
+    report(true, runModel({ nic, server, stop, intervalSeconds, report: regular }));
   } finally {
     model.close();
   }

@@ -30,7 +30,7 @@ const MAX_SECONDS = 10 ** 7;
 
 interface Output {
   readonly json: boolean;
-  /** Rates once a second. */
+  /** Rates while it runs. */
   readonly verbose: boolean;
 }
 
@@ -69,10 +69,12 @@ class ModelThread {
 }
 
 async function run(args: ParsedArguments): Promise<number> {
-  const setup = modelSetup(args);
   const output = { json: flagOption(args, 'json'), verbose: flagOption(args, 'verbose') };
-  const given = textOption(args, 'duration') !== undefined;
-  const durationSeconds = given ? secondsOption(args, 'duration', MAX_SECONDS) : 0;
+  const given = modelSetup(args);
+  // Where nobody is told, the loop need not be held up.
+  const setup = output.json || output.verbose ? given : { ...given, intervalSeconds: 0 };
+  const limited = textOption(args, 'duration') !== undefined;
+  const durationSeconds = limited ? secondsOption(args, 'duration', MAX_SECONDS) : 0;
   const session = new Session({ durationSeconds });
   if (flagOption(args, 'exit-with-stdin')) followStdin(session);
   let sockets: readonly string[] = [];
@@ -104,10 +106,7 @@ async function run(args: ParsedArguments): Promise<number> {
   const thread = new ModelThread(setup, output.verbose, onMessage, (error) => session.fail(error));
   void thread.gone.then(() => session.end());
   await Promise.race([ready, thread.gone]);
-  await session.until(
-    () => {},
-    () => {},
-  );
+  await session.until();
   const ended = await thread.stop();
   if (failed !== undefined) throw failed;
   // A thread that ended in order has removed them itself.
@@ -200,7 +199,7 @@ export const model: Command = {
       type: 'boolean',
       help: 'stop when standard input ends, and leave signals to the parent: for programs that start a model',
     },
-    verbose: { type: 'boolean', help: 'rates once a second, and what clients do' },
+    verbose: { type: 'boolean', help: 'rates while it runs, and what clients do' },
     json: JSON_OPTION,
     help: HELP_OPTION,
   },

@@ -5,6 +5,7 @@ import { parseStationMac } from '../ixgbevf/mac.ts';
 import {
   flagOption,
   integerOption,
+  intervalSeconds,
   type ParsedArguments,
   secondsOption,
   textOption,
@@ -42,6 +43,7 @@ export interface PktgenPlan {
   readonly rate: number | null;
   readonly count: number | null;
   readonly durationSeconds: number;
+  readonly intervalSeconds: number;
   readonly destination: Uint8Array | null;
   readonly replay: string | null;
   readonly batch: number;
@@ -160,6 +162,7 @@ export function pktgenPlan(args: ParsedArguments): PktgenPlan {
     flows: given('flows') ? integerOption(args, 'flows', 1, MAX_FLOWS) : 1,
     rate: given('rate') ? parseRate(textOption(args, 'rate') ?? '') : null,
     count: given('count') ? integerOption(args, 'count', 1, MAX_COUNT) : null,
+    intervalSeconds: intervalSeconds(args),
     durationSeconds: given('duration') ? secondsOption(args, 'duration', 1e6) : 0,
     destination: parseDestination(args),
     replay,

@@ -6,7 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import { open } from '../open.ts';
 import { PcapReader } from '../support/pcap.ts';
-import { type Command, HELP_OPTION, JSON_OPTION, type ParsedArguments } from './arguments.ts';
+import {
+  type Command,
+  HELP_OPTION,
+  INTERVAL_OPTION,
+  JSON_OPTION,
+  type ParsedArguments,
+} from './arguments.ts';
 import { HostedModel } from './hosted-model.ts';
 import { type PktgenPlan, pktgenPlan } from './pktgen-plan.ts';
 import { Generator, type GeneratorReport } from './pktgen-thread.ts';
@@ -59,7 +65,8 @@ function summary({ sent, received, gaps, duplicates, corrupt, skipped }: Generat
 
 async function startModel(what: PktgenPlan, session: Session): Promise<HostedModel | undefined> {
   if (what.model === undefined) return undefined;
-  const model = await HostedModel.start(what.model, (error) => session.fail(error));
+  const setup = { ...what.model, intervalSeconds: what.intervalSeconds };
+  const model = await HostedModel.start(setup, (error) => session.fail(error));
   if (!what.json) {
     const why = what.byItself ? 'no address given: ' : '';
     session.print(`${why}started a software 82599, ports ${what.model.ports.join(' and ')}`);
@@ -71,7 +78,7 @@ async function run(args: ParsedArguments): Promise<number> {
   const what = pktgenPlan(args);
   // A file that is no capture is better found before a device is opened.
   if (what.replay !== null) new PcapReader(what.replay).close();
-  const session = new Session({ durationSeconds: what.durationSeconds });
+  const session = new Session(what);
   const generator = new Generator(what, session);
   const devices: IxgbeVf[] = [];
   let model: HostedModel | undefined;
@@ -100,11 +107,8 @@ async function run(args: ParsedArguments): Promise<number> {
     if (!what.json) introduce(session, what, devices);
     await generator.start(vf, other);
     await session.until(
-      () => {
-        checkDevices(devices);
-        report.tick(model?.rows);
-      },
-      () => devices.forEach((device) => void device.link()),
+      () => report.tick(model?.rows),
+      () => checkDevices(devices),
     );
     await generator.finish();
     const last = report.last();
@@ -151,6 +155,7 @@ export const pktgen: Command = {
       help: 'play a pcap once, with its timing or at --rate; destinations stay unless --dst is given',
     },
     batch: { type: 'string', value: 'N', default: '32', help: 'frames a batch, 1 to 256' },
+    interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,
   },

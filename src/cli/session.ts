@@ -7,6 +7,7 @@ const CHECK_MS = 250;
 /** See the head of this file. */
 export class Session {
   private readonly durationSeconds: number;
+  private readonly intervalSeconds: number;
   private startMs = performance.now();
   private endMs = 0;
   private failure: Error | undefined;
@@ -20,9 +21,10 @@ export class Session {
     this.stopAll();
   };
 
-  /** @param options durationSeconds: 0 for no end */
-  constructor(options: { readonly durationSeconds: number }) {
+  /** @param options durationSeconds: 0 for no end; intervalSeconds: between two ticks, 0 for none, default 1 */
+  constructor(options: { readonly durationSeconds: number; readonly intervalSeconds?: number }) {
     this.durationSeconds = options.durationSeconds;
+    this.intervalSeconds = options.intervalSeconds ?? 1;
     process.on('SIGINT', this.onSignal);
     process.on('SIGTERM', this.onSignal);
     process.on('SIGHUP', this.onSignal);
@@ -72,19 +74,25 @@ export class Session {
 
   /**
    * Waits for the end.
-   * @param tick called once a second
+   * @param tick called once in an interval
    * @param check called more often; what it throws ends the session as a failure
    */
-  async until(tick: () => void, check: () => void): Promise<void> {
+  async until(tick?: () => void, check?: () => void): Promise<void> {
     if (this.finished) return;
-    const guarded = (action: () => void) => (): void => {
-      try {
-        action();
-      } catch (error) {
-        this.fail(error as Error);
-      }
+    const timers: NodeJS.Timeout[] = [];
+    const repeat = (action: (() => void) | undefined, everyMs: number): void => {
+      if (action === undefined || everyMs === 0) return;
+      const guarded = (): void => {
+        try {
+          action();
+        } catch (error) {
+          this.fail(error as Error);
+        }
+      };
+      timers.push(setInterval(guarded, everyMs));
     };
-    const timers = [setInterval(guarded(tick), 1000), setInterval(guarded(check), CHECK_MS)];
+    repeat(tick, this.intervalSeconds * 1000);
+    repeat(check, CHECK_MS);
     const end =
       this.durationSeconds > 0
         ? setTimeout(() => this.end(), this.durationSeconds * 1000)

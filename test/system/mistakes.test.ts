@@ -34,6 +34,8 @@ describe('bad usage', () => {
     [['l2fwd', '--batch', '0'], /--batch: expected an integer from 1 to 256, got '0'/],
     [['l2fwd', '--batch', '257'], /--batch: expected an integer from 1 to 256, got '257'/],
     [['l2fwd', '--duration', '0'], /--duration: expected seconds above 0 .*got '0'/],
+    [['l2fwd', '--interval', '-1'], /'--interval' argument is ambiguous/],
+    [['l2fwd', '--interval', 'now'], /--interval: expected seconds from 0 to 3600, got 'now'/],
     [['l2fwd', '--queues', '9'], /--queues: expected an integer from 1 to 8, got '9'/],
     [['l2fwd', '--eth-peer0', 'zz'], /--eth-peer0: expected a MAC address .*got zz/],
     [['l2fwd', '--eth-peer1', 'ff:ff:ff:ff:ff:ff'], /--eth-peer1: expected .*got ff:ff/],

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DeviceReport } from '../../src/cli/report.ts';
 import type { NicCounters } from '../../src/index.ts';
+import type { LatencyRow } from '../../src/model/ports/latency.ts';
 import { Processes } from './processes.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -83,6 +84,26 @@ describe('npm start -- --duration 3 --json', () => {
       expect(inTxRing).toBeGreaterThanOrEqual(0);
       expect(inTxRing).toBeLessThan(RING);
       expect(ports[there].sinkGaps).toBeLessThanOrEqual(txDropped);
+    }
+  });
+});
+
+describe('ixy l2fwd --interval 0', () => {
+  test('reports once, at the end, and latency within the window only', async () => {
+    const spec = 'gen:rate=10k,latency=1,window=0.5-1';
+    const argv = ['l2fwd', '--port0', spec, '--port1', spec, '--duration', '2', '--interval', '0'];
+    const program = processes.ixy(...argv, '--json');
+    expect((await program.end()).status).toBe(0);
+    expect(program.lines).toHaveLength(1);
+    const { final, latency } = program.lastJson<Report & { latency: LatencyRow[] }>();
+    expect(final).toBe(true);
+    expect(latency.map(({ port }) => port)).toEqual([0, 1]);
+    for (const { stamped, samples } of latency) {
+      // Half a second at 10,000 frames a second, unless the machine stood still.
+      expect(stamped).toBeGreaterThan(100);
+      expect(stamped).toBeLessThanOrEqual(5010);
+      expect(samples).toBeGreaterThan(0);
+      expect(samples).toBeLessThanOrEqual(stamped);
     }
   });
 });

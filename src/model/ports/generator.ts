@@ -61,7 +61,7 @@ export class GenPort implements WirePort, FinitePort {
     this.latency =
       gen.latency === null
         ? undefined
-        : context.latencies.open(context.port, context.clock, gen.latency, gen.flows);
+        : context.latencies.open(context.port, context.clock, gen.latency, gen.flows, gen.window);
     this.sink = new Sink(context);
     this.longest = Math.max(...gen.lengths);
     this.scratch = context.allocate(this.longest + 8) >>> 2;

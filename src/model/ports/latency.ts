@@ -17,6 +17,8 @@ const BUCKETS = LINEAR + (MAX_BITS - SUB_BITS - 1) * SUBS;
 export interface LatencyRow {
   /** Port of the generator. */
   readonly port: number;
+  /** Stamped frames that were sent; those that are not among the samples are lost, or still under way. */
+  readonly stamped: number;
   readonly samples: number;
   readonly maxNs: number;
   /** [highest value in ns, samples], ascending, none of them empty; a value is right to 1 in 64. */
@@ -26,6 +28,7 @@ export interface LatencyRow {
 /** The same as counted; a copy costs microseconds, so that reporting holds up no frame. */
 export interface LatencyCounts {
   readonly port: number;
+  readonly stamped: number;
   readonly samples: number;
   readonly maxNs: number;
   /** Samples by bucket. */
@@ -33,13 +36,13 @@ export interface LatencyCounts {
 }
 
 /** Turns counts into the row that is reported. */
-export function latencyRow({ port, samples, maxNs, counts }: LatencyCounts): LatencyRow {
+export function latencyRow({ port, stamped, samples, maxNs, counts }: LatencyCounts): LatencyRow {
   const buckets: [number, number][] = [];
   for (let bucket = 0; bucket < counts.length; bucket++) {
     const count = counts[bucket] as number;
     if (count > 0) buckets.push([highestOf(bucket), count]);
   }
-  return { port, samples, maxNs, buckets };
+  return { port, stamped, samples, maxNs, buckets };
 }
 
 /** Index of the bucket of a whole number of ns. */
@@ -58,6 +61,17 @@ function highestOf(bucket: number): number {
   return (SUBS + sub + 1) * 2 ** (bits - SUB_BITS) - 1;
 }
 
+/** Which frames count: those sent from `from` to before `to` seconds after the first one of any generator came back. */
+export interface LatencyWindow {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** When the first frame came back, us; below 0 before. Shared by the tracks of a NIC. */
+export interface FirstReturn {
+  us: number;
+}
+
 /** The stamps of one stream. Its frames are numbered as offered: sequence * flows + flow. */
 export class LatencyTrack {
   private readonly clock: Clock;
@@ -67,14 +81,30 @@ export class LatencyTrack {
   private readonly stamps = new Float64Array(STAMPS).fill(-1);
   private readonly times = new Float64Array(STAMPS);
   private readonly counts = new Float64Array(BUCKETS);
+  private readonly fromUs: number;
+  private readonly toUs: number;
+  private readonly first: FirstReturn;
+  private stamped = 0;
   private samples = 0;
   private maxNs = 0;
 
-  /** @param every one frame in so many is stamped: the last of them; @param flows of the generator */
-  constructor(clock: Clock, every: number, flows: number) {
+  /**
+   * @param every one frame in so many is stamped: the last of them; @param flows of the generator
+   * @param window null: all count
+   */
+  constructor(
+    clock: Clock,
+    every: number,
+    flows: number,
+    window: LatencyWindow | null = null,
+    first: FirstReturn = { us: -1 },
+  ) {
     this.clock = clock;
     this.every = every;
     this.flows = flows;
+    this.fromUs = window === null ? Number.NEGATIVE_INFINITY : window.from * 1e6;
+    this.toUs = window === null ? Number.POSITIVE_INFINITY : window.to * 1e6;
+    this.first = first;
   }
 
   /** A frame is about to be handed over. @returns the time to give to `sent` */
@@ -87,6 +117,7 @@ export class LatencyTrack {
     const stamp = this.stampOf(flow, sequence);
     this.stamps[stamp % STAMPS] = stamp;
     this.times[stamp % STAMPS] = us;
+    if (this.counted(us)) this.stamped++;
   }
 
   /** It came back. */
@@ -95,12 +126,22 @@ export class LatencyTrack {
     const at = stamp % STAMPS;
     if (this.stamps[at] !== stamp) return;
     this.stamps[at] = -1;
-    const us = this.clock.nowUs() - (this.times[at] as number);
-    const ns = Math.max(0, Math.round(us * 1000));
+    const sent = this.times[at] as number;
+    const now = this.clock.nowUs();
+    if (this.first.us < 0) this.first.us = now;
+    if (!this.counted(sent)) return;
+    const ns = Math.max(0, Math.round((now - sent) * 1000));
     const bucket = bucketOf(ns);
     this.counts[bucket] = (this.counts[bucket] as number) + 1;
     this.samples++;
     this.maxNs = Math.max(this.maxNs, ns);
+  }
+
+  /** Whether a frame sent at `us` lies in the window. */
+  private counted(us: number): boolean {
+    if (this.fromUs === Number.NEGATIVE_INFINITY) return true;
+    const since = us - this.first.us;
+    return this.first.us >= 0 && since >= this.fromUs && since < this.toUs;
   }
 
   private stampOf(flow: number, sequence: number): number {
@@ -108,18 +149,25 @@ export class LatencyTrack {
   }
 
   copy(port: number): LatencyCounts {
-    const { samples, maxNs, counts } = this;
-    return { port, samples, maxNs, counts: counts.slice() };
+    const { stamped, samples, maxNs, counts } = this;
+    return { port, stamped, samples, maxNs, counts: counts.slice() };
   }
 }
 
 /** The tracks of a NIC, by the port of their generator. */
 export class LatencyBox {
   private readonly tracks = new Map<number, LatencyTrack>();
+  private readonly first: FirstReturn = { us: -1 };
 
   /** Starts afresh for a generator. */
-  open(port: number, clock: Clock, every: number, flows: number): LatencyTrack {
-    const track = new LatencyTrack(clock, every, flows);
+  open(
+    port: number,
+    clock: Clock,
+    every: number,
+    flows: number,
+    window: LatencyWindow | null,
+  ): LatencyTrack {
+    const track = new LatencyTrack(clock, every, flows, window, this.first);
     this.tracks.set(port, track);
     return track;
   }

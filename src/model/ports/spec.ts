@@ -1,6 +1,8 @@
 // The port SPEC of the command line as data: none, gen, pcap, tap, cable. Parses
 // and checks; makes nothing. Contract: the SPEC paragraph of the command's help.
 
+import type { LatencyWindow } from './latency.ts';
+
 /** Smallest and largest size=, CRC included: Ethernet's minimum, the 82599's jumbo limit. */
 export const MIN_SIZE = 64;
 export const MAX_SIZE = 9728;
@@ -20,6 +22,8 @@ export interface GenSpec {
   readonly count: number | null;
   /** One frame in so many is stamped, and its latency measured where it comes back; null: none. */
   readonly latency: number | null;
+  /** Seconds since the first frame came back, within which latency is measured; null: always. */
+  readonly window: LatencyWindow | null;
   /** VF addressed and counted for. */
   readonly vf: number;
   /** Destination MAC instead of the VF's, 6 bytes. */
@@ -48,7 +52,7 @@ export type PortSpec =
   | { readonly kind: 'cable'; readonly cable: number };
 
 const FORMS =
-  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
+  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,window=FROM-TO,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
 
 /** Simple IMIX, 7:4:1 of 64, 594 and 1518 bytes with CRC, mixed so that no size comes in one block. */
 const IMIX_SIZES = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
@@ -86,6 +90,19 @@ function mac(spec: string, text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
+function latencyWindow(
+  spec: string,
+  text: string | undefined,
+  latency: string | undefined,
+): LatencyWindow | null {
+  if (text === undefined) return null;
+  if (latency === undefined) throw refuse(spec, 'latency=N beside window=', spec);
+  const match = /^(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$/.exec(text);
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+  if (from < to && to <= 1e6) return { from, to };
+  throw refuse(spec, 'window= two numbers of seconds, ascending, such as 2-5', text);
+}
+
 /** Splits key=value items; a key that is not in `keys`, or comes twice, is refused. */
 function options(
   spec: string,
@@ -109,7 +126,9 @@ function parseGen(spec: string, rest: string): GenSpec {
   const items = rest === '' ? [] : rest.split(',');
   // "imix" alone is what users of other generators type.
   const named = items.map((item) => (item === 'imix' ? 'size=imix' : item));
-  const given = options(spec, named, ['size', 'rate', 'flows', 'count', 'latency', 'vf', 'dst']);
+  const given = options(spec, named, [
+    ...['size', 'rate', 'flows', 'count', 'latency', 'window', 'vf', 'dst'],
+  ]);
   const size = given.get('size') ?? '64';
   const sizes = size === 'imix' ? IMIX_SIZES : [integer(spec, 'size', size, MIN_SIZE, MAX_SIZE)];
   const pps = given.get('rate');
@@ -123,6 +142,7 @@ function parseGen(spec: string, rest: string): GenSpec {
     flows: integer(spec, 'flows', given.get('flows') ?? '1', 1, MAX_FLOWS),
     count: count === undefined ? null : integer(spec, 'count', count, 1, 2 ** 48 - 1),
     latency: latency === undefined ? null : integer(spec, 'latency', latency, 1, 1e6),
+    window: latencyWindow(spec, given.get('window'), latency),
     vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
     dst: dst === undefined ? null : mac(spec, dst),
   };

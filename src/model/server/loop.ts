@@ -13,8 +13,10 @@ export interface LoopParts {
   readonly server: { serve(timeoutMs: number): number };
   /** Word 0, in shared memory: not 0 ends the loop, within a sleep or one turn. */
   readonly stop: Int32Array;
+  /** Between two reports; 0: none. */
+  readonly intervalSeconds: number;
   /**
-   * Called about once a second, from inside the loop.
+   * Called from inside the loop.
    * @param idle share, 0 to 1, of the time since the last call in which there was nothing to move
    */
   readonly report: (idle: number) => void;
@@ -28,7 +30,6 @@ const STEPS = 8;
 const SPIN_US = 1000;
 /** Sleep when idle: what a frame that comes meanwhile waits for. 4 % of a CPU where a process starts in 90 ms. */
 const IDLE_MS = 1;
-const REPORT_US = 1_000_000;
 
 /**
  * Runs until the stop word says otherwise.
@@ -36,10 +37,12 @@ const REPORT_US = 1_000_000;
  */
 export function runModel(parts: LoopParts): number {
   const { nic, server, stop, report } = parts;
+  const reportUs =
+    parts.intervalSeconds === 0 ? Number.POSITIVE_INFINITY : parts.intervalSeconds * 1e6;
   const clock = systemClock; // performance.now() leaves garbage behind
   let turnStart = clock.nowUs();
   let lastWork = turnStart;
-  let nextReport = turnStart + REPORT_US;
+  let nextReport = turnStart + reportUs;
   let reported = turnStart;
   let idle = 0;
   const underLoad = { from: -1, idleBefore: 0, until: 0, idle: 0 };
@@ -71,7 +74,7 @@ export function runModel(parts: LoopParts): number {
     }
     turnStart = now;
     if (now >= nextReport) {
-      nextReport = now + REPORT_US;
+      nextReport = now + reportUs;
       report(idle / (now - reported));
       reported = now;
       idle = 0;

@@ -82,7 +82,7 @@ test('latency=N stamps each N-th frame, whose checksum stays right; sinks measur
   to.transmit(sink, frames);
   expect(sinkOf(sink)).toEqual([16, 0, 0, 0]);
   expect(from.context.latencies.copies().map(latencyRow)).toEqual([
-    { port: 0, samples: 4, maxNs: 7000, buckets: [[7039, 4]] },
+    { port: 0, stamped: 4, samples: 4, maxNs: 7000, buckets: [[7039, 4]] },
   ]);
 });
 
@@ -103,6 +103,32 @@ test('a stamped frame with one bit flipped is corrupt and no sample', () => {
   expect(from.context.latencies.copies()[0]?.samples).toBe(0);
 });
 
+test('window=FROM-TO counts what was sent between, from the first frame on that came back to any port', () => {
+  const harness = makeHarness({ port: 0 });
+  const ports = [0, 1].map((port) => {
+    const context = { ...makeHarness({ port }).context, clock: harness.context.clock };
+    return { ...context, latencies: harness.context.latencies };
+  });
+  const track = ports[0]!.latencies.open(0, harness.context.clock, 1, 1, { from: 2, to: 3 });
+  const other = ports[1]!.latencies.open(1, harness.context.clock, 1, 1, { from: 2, to: 3 });
+  const send = (which: LatencyTrack, number: number, seconds: number, took: number): void => {
+    which.sent(0, number, seconds * 1e6);
+    harness.nowUs = seconds * 1e6 + took;
+    which.arrived(0, number);
+  };
+  track.sent(0, 1, 0.5e6); // lost, and before the first one came back
+  send(other, 1, 1, 1); // came back at 1.000001 s
+  send(track, 2, 2.9, 100);
+  send(track, 3, 3.1, 10);
+  send(other, 2, 3.9, 20);
+  track.sent(0, 4, 3.95e6); // lost
+  send(track, 5, 4.1, 300);
+  expect(harness.context.latencies.copies().map(latencyRow)).toEqual([
+    { port: 0, stamped: 2, samples: 1, maxNs: 10_000, buckets: [[10_111, 1]] },
+    { port: 1, stamped: 1, samples: 1, maxNs: 20_000, buckets: [[20_223, 1]] },
+  ]);
+});
+
 test('a closed-loop frame that has to wait keeps its number and is stamped once', () => {
   const from = makeHarness({ port: 0 });
   const source = makePort('gen:latency=2', from.context);
@@ -118,6 +144,7 @@ test('a closed-loop frame that has to wait keeps its number and is stamped once'
 test('percentiles, and the line for a person', () => {
   const row = {
     port: 1,
+    stamped: 1000,
     samples: 1000,
     maxNs: 50_000,
     buckets: [
@@ -132,5 +159,6 @@ test('percentiles, and the line for a person', () => {
   expect(latencyLine(row)).toBe(
     'model port 1 latency of 1000 frames: p50 1.0 us, p90 1.0 us, p99 2.0 us, p99.9 2.0 us, p99.99 50.0 us, max 50.0 us',
   );
-  expect(percentileNs({ port: 0, samples: 0, maxNs: 0, buckets: [] }, 50)).toBe(0);
+  expect(latencyLine({ ...row, stamped: 1002 })).toContain('of 1000 frames, of 1002 stamped: p50');
+  expect(percentileNs({ port: 0, stamped: 0, samples: 0, maxNs: 0, buckets: [] }, 50)).toBe(0);
 });

@@ -22,6 +22,12 @@ describe('a port spec is refused', () => {
     ['gen:flows=16385', /flows= an integer from 1 to 16384/],
     ['gen:count=0', /count= an integer from 1/],
     ['gen:latency=0', /latency= an integer from 1 to 1000000/],
+    ['gen:window=1-2', /latency=N beside window=/],
+    [
+      'gen:latency=1,window=2-2',
+      /window= two numbers of seconds, ascending, such as 2-5, got "2-2"/,
+    ],
+    ['gen:latency=1,window=-2', /window= two numbers/],
     ['gen:vf=64', /vf= an integer from 0 to 63/],
     ['gen:dst=02:09', /dst= a MAC.*got "02:09"/],
     ['pcap:', /a file to play/],
@@ -49,6 +55,7 @@ test('gen alone is closed loop, 60 bytes without CRC, one flow to VF 0, without 
     flows: 1,
     count: null,
     latency: null,
+    window: null,
     vf: 0,
     dst: null,
   });
@@ -57,7 +64,7 @@ test('gen alone is closed loop, 60 bytes without CRC, one flow to VF 0, without 
 test('gen takes every key, a scaled rate and a MAC with colons', () => {
   expect(
     parsePortSpec(
-      'gen:size=1518,rate=1.5M,flows=16384,count=7,latency=64,vf=3,dst=02:0A:ff:00:01:02',
+      'gen:size=1518,rate=1.5M,flows=16384,count=7,latency=64,window=0.5-2,vf=3,dst=02:0A:ff:00:01:02',
     ),
   ).toEqual({
     kind: 'gen',
@@ -66,6 +73,7 @@ test('gen takes every key, a scaled rate and a MAC with colons', () => {
     flows: 16_384,
     count: 7,
     latency: 64,
+    window: { from: 0.5, to: 2 },
     vf: 3,
     dst: Uint8Array.of(2, 10, 255, 0, 1, 2),
   });

@@ -18,6 +18,7 @@ function run(moved: (step: number) => number, until: (timeouts: number[]) => boo
       },
     },
     stop,
+    intervalSeconds: 1,
     report: () => {},
   });
   return timeouts;
@@ -28,7 +29,13 @@ test('a stop word that is set already ends it before anything moves', () => {
   const fail = (): number => {
     throw new Error('moved');
   };
-  runModel({ nic: { step: fail }, server: { serve: fail }, stop, report: fail });
+  runModel({
+    nic: { step: fail },
+    server: { serve: fail },
+    stop,
+    intervalSeconds: 1,
+    report: fail,
+  });
 });
 
 test('says which share of the time there was nothing to move, and while there was work', () => {
@@ -46,6 +53,7 @@ test('says which share of the time there was nothing to move, and while there wa
       },
     },
     stop,
+    intervalSeconds: 1,
     report: () => {},
   });
   expect(idle).toBe(0);
@@ -60,6 +68,7 @@ test('says which share of the time there was nothing to move, and while there wa
       },
     },
     stop,
+    intervalSeconds: 1,
     report: () => {},
   });
   expect(nothing).toBe(1);
