@@ -6,7 +6,7 @@
 import type { RxQueue, TxQueue } from '../ixgbevf/queues.ts';
 import { BUF_SHIFT, viewsOf } from '../memory/layout.ts';
 import type { Mempool } from '../memory/mempool.ts';
-import { systemClock } from '../support/clock.ts';
+import { readUs, systemClock } from '../support/clock.ts';
 
 const BUF_WORD_SHIFT = BUF_SHIFT - 2;
 
@@ -64,7 +64,8 @@ export function makeForward(direction: Direction): () => number {
   const word2 = (sourceLow >>> 16) | (sourceHigh << 16);
   let kept = 0;
   let keptFrom = 0;
-  let keptSince = 0;
+  const now = new Float64Array(1);
+  const keptSince = new Float64Array(1);
   let tries = 0;
 
   function giveUp(): void {
@@ -82,8 +83,11 @@ export function makeForward(direction: Direction): () => number {
       return sent;
     }
     if (heap[outState + FORWARD.LINK_DOWN] !== 0) giveUp();
-    else if (tries === 0) keptSince = systemClock.nowUs();
-    else if (tries % TRIES === 0 && systemClock.nowUs() - keptSince > GIVE_UP_US) giveUp();
+    else if (tries === 0) readUs(systemClock, keptSince);
+    else if (tries % TRIES === 0) {
+      readUs(systemClock, now);
+      if (now[0] - keptSince[0] > GIVE_UP_US) giveUp();
+    }
     tries = kept === 0 ? 0 : (tries + 1) | 0;
     return 0;
   }

@@ -92,15 +92,16 @@ async function run(data: PktgenData): Promise<void> {
   const limiter = data.rate === null ? null : new RateLimiter(data.rate, batch, clock);
   const receive = await makeReceive(data, mempool, source);
   const bufs = new Int32Array(batch);
-  let left = data.count ?? Number.POSITIVE_INFINITY;
+  // A variable that is no small integer would be boxed anew at every write.
+  const left = Float64Array.of(data.count ?? Number.POSITIVE_INFINITY);
   let kept = 0;
   let keptFrom = 0;
 
   /** @returns false when there is nothing more to send */
   function send(): boolean {
     if (kept === 0) {
-      if (left === 0 || source.ended) return false;
-      let n = Math.min(batch, left);
+      if (left[0] === 0 || source.ended) return false;
+      let n = Math.min(batch, left[0]);
       if (limiter !== null) n = limiter.allowance(n);
       if (n === 0) return true;
       kept = source.fill(bufs, n);
@@ -110,7 +111,7 @@ async function run(data: PktgenData): Promise<void> {
     if (sent === 0) return true;
     keptFrom += sent;
     kept -= sent;
-    left -= sent;
+    left[0] -= sent;
     limiter?.sent(sent);
     f64[counts + COUNTS.SENT] += sent;
     return true;

@@ -3,7 +3,7 @@
 // Frames, counters and limits: README.md of this folder.
 
 import type { ArenaViews } from '../memory/layout.ts';
-import type { Clock } from '../support/clock.ts';
+import { type Clock, readUs } from '../support/clock.ts';
 import { type Log, silentLog } from '../support/log.ts';
 import type { VfEngine } from './engine.ts';
 import { EngineMemory, SCRATCH_BYTES } from './engine-memory.ts';
@@ -81,7 +81,8 @@ export class Nic {
   private turn = 0;
   private sinceSync = 0;
   private steps = 0;
-  private lastSyncUs: number;
+  private readonly now = new Float64Array(1);
+  private readonly lastSync = new Float64Array(1);
   private closed = false;
 
   /** @throws RangeError for a number of VFs outside 1..63, a wrong SPEC or PF setting, or no port */
@@ -96,7 +97,7 @@ export class Nic {
     this.frameLoops = makeFrameLoops(memory.views, this.memory.batch);
     this.rx = new RxEngine(this.memory);
     this.tx = new TxEngine(this.memory, memory.allocateControl(STAGING_BYTES));
-    this.lastSyncUs = clock.nowUs();
+    readUs(clock, this.lastSync);
     const parts = this.parts(log);
     for (const [index, portOptions] of options.ports.entries()) {
       const port = new NicPort(index, this.engines.length, portOptions, parts);
@@ -119,9 +120,10 @@ export class Nic {
     if (this.options.memory.views.i32 !== this.memory.heap) this.refreshViews();
     const { ports, engines, homes, devices } = this;
     let work = 0;
-    for (const port of ports) work += port.pf.step();
-    for (const engine of engines) engine.poll();
-    for (const port of ports) port.switch.update();
+    // By index throughout: an iterator is garbage wherever V8 does not see through it.
+    for (let i = 0; i < ports.length; i++) work += (ports[i] as NicPort).pf.step();
+    for (let i = 0; i < engines.length; i++) (engines[i] as VfEngine).poll();
+    for (let i = 0; i < ports.length; i++) (ports[i] as NicPort).switch.update();
     this.turn = (this.turn + 1) % engines.length;
     for (let k = 0; k < engines.length; k++) {
       const i = (this.turn + k) % engines.length;
@@ -131,8 +133,8 @@ export class Nic {
       const port = ports[(this.turn + k) % ports.length] as NicPort;
       work += port.switch.wire.step(budget);
     }
-    for (const engine of engines) engine.raiseInterrupts();
-    for (const device of devices) device.tick();
+    for (let i = 0; i < engines.length; i++) (engines[i] as VfEngine).raiseInterrupts();
+    for (let i = 0; i < devices.length; i++) (devices[i] as VfDevice).tick();
     this.syncWhenDue(work);
     return work;
   }
@@ -206,9 +208,10 @@ export class Nic {
     if (work > 0 && this.sinceSync < SYNC_FRAMES) {
       this.steps++;
       if (this.steps % CLOCK_STEPS !== 0) return;
-      if (this.options.clock.nowUs() - this.lastSyncUs < SYNC_US) return;
+      readUs(this.options.clock, this.now);
+      if ((this.now[0] as number) - (this.lastSync[0] as number) < SYNC_US) return;
     }
-    this.lastSyncUs = this.options.clock.nowUs();
+    readUs(this.options.clock, this.lastSync);
     this.sinceSync = 0;
     for (const engine of this.engines) engine.sync();
   }

@@ -73,7 +73,9 @@ class PfDriver implements Pf {
   step(): number {
     let handled = 0;
     if (!this.isUp) return 0;
-    for (const record of this.port.records) {
+    const { records } = this.port;
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i] as (typeof records)[number];
       // In the order of linux ixgbe_msg_task: reset events, then requests, then ACKs.
       if (record.hardware.takeResetEvent()) {
         this.trace({ vf: record.vf, kind: 'reset', words: [] });

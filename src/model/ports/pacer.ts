@@ -1,7 +1,7 @@
 // Open-loop pacing by the injected clock: so many frames are due as time has passed,
 // with a bounded catch-up. Does not wait.
 
-import type { Clock } from '../../support/clock.ts';
+import { type Clock, readUs } from '../../support/clock.ts';
 
 /** Longest pause that is made up for at once; after a longer one the rest is lost, as on a wire. */
 const CATCH_UP_US = 2000;
@@ -13,7 +13,8 @@ export class Pacer {
   private readonly clock: Clock;
   private readonly perUs: number;
   private readonly limit: number;
-  private lastUs: number;
+  private readonly now = new Float64Array(1);
+  private readonly last = new Float64Array(1);
   /** Frames due and not sent; the first is due at once. */
   private due = 1;
 
@@ -22,14 +23,15 @@ export class Pacer {
     this.clock = clock;
     this.perUs = rate / 1e6;
     this.limit = Math.max(CATCH_UP_FRAMES, this.perUs * CATCH_UP_US);
-    this.lastUs = clock.nowUs();
+    readUs(clock, this.last);
   }
 
   /** @returns whole frames due now, at most `budget` */
   allowance(budget: number): number {
-    const now = this.clock.nowUs();
-    this.due = Math.min(this.limit, this.due + (now - this.lastUs) * this.perUs);
-    this.lastUs = now;
+    readUs(this.clock, this.now);
+    const now = this.now[0] as number;
+    this.due = Math.min(this.limit, this.due + (now - (this.last[0] as number)) * this.perUs);
+    this.last[0] = now;
     return Math.min(budget, Math.floor(this.due));
   }
 

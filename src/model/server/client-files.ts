@@ -12,6 +12,7 @@ import { native } from '../../support/native.ts';
 const BLOCK = 32 * HUGE_PAGE;
 const PROT_READ_WRITE = 0x3;
 const MAP_SHARED = 0x1;
+const NONE: readonly ClientFile[] = [];
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const EPERM = 1;
@@ -131,7 +132,7 @@ export class ClientFiles {
   /** The files that an access since the last call found shorter than they were, or without memory. */
   faulted(): readonly ClientFile[] {
     const faults = Atomics.load(guard.words, 0);
-    if (faults === this.faultsSeen) return [];
+    if (faults === this.faultsSeen) return NONE;
     this.faultsSeen = faults;
     const last = SPACE_OFFSET + (Atomics.load(guard.words, 1) >>> 0) * SMALL_PAGE;
     return [...this.files.values()].filter(

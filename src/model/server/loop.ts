@@ -2,7 +2,7 @@
 // nothing moves. A doorbell in shared memory wakes nobody, so sleep is short; a message on a
 // socket does. Runs in a Worker, whose main thread owns signals and printing (design: threads).
 
-import { systemClock } from '../../support/clock.ts';
+import { readUs, systemClock } from '../../support/clock.ts';
 import { native } from '../../support/native.ts';
 
 /** The parts of a running model that the loop drives. */
@@ -31,55 +31,79 @@ const SPIN_US = 1000;
 /** Sleep when idle: what a frame that comes meanwhile waits for. 4 % of a CPU where a process starts in 90 ms. */
 const IDLE_MS = 1;
 
+/** Times, in us, in one array: as variables each would be an object of its own wherever V8 does not optimise. */
+const TIME = {
+  NOW: 0,
+  TURN_START: 1,
+  LAST_WORK: 2,
+  NEXT_REPORT: 3,
+  REPORTED: 4,
+  /** In which there was nothing to move: since the last report, since the start. */
+  IDLE: 5,
+  IDLE_IN_ALL: 6,
+  /** First and last work, and the idle time until then. */
+  FIRST: 7,
+  IDLE_AT_FIRST: 8,
+  LAST: 9,
+  IDLE_AT_LAST: 10,
+  WORDS: 11,
+} as const;
+
 /**
  * Runs until the stop word says otherwise.
  * @returns idle share of the time from the first to the last frame or message, 1 where there were none
  */
 export function runModel(parts: LoopParts): number {
-  const { nic, server, stop, report } = parts;
-  const reportUs =
-    parts.intervalSeconds === 0 ? Number.POSITIVE_INFINITY : parts.intervalSeconds * 1e6;
-  const clock = systemClock; // performance.now() leaves garbage behind
-  let turnStart = clock.nowUs();
-  let lastWork = turnStart;
-  let nextReport = turnStart + reportUs;
-  let reported = turnStart;
-  let idle = 0;
-  const underLoad = { from: -1, idleBefore: 0, until: 0, idle: 0 };
-  let idleInAll = 0;
-  while (Atomics.load(stop, 0) === 0) {
+  const { nic, server, stop, report, intervalSeconds } = parts;
+  const { NOW, TURN_START, LAST_WORK, NEXT_REPORT, REPORTED, IDLE, IDLE_IN_ALL } = TIME;
+  const { FIRST, IDLE_AT_FIRST, LAST, IDLE_AT_LAST } = TIME;
+  const time = new Float64Array(TIME.WORDS);
+  const reportUs = intervalSeconds === 0 ? Number.POSITIVE_INFINITY : intervalSeconds * 1e6;
+  let worked = false;
+
+  function move(): number {
     let work = 0;
     for (let i = 0; i < STEPS; i++) {
       const moved = nic.step(BUDGET);
       work += moved;
       if (moved === 0) break;
     }
-    let now = clock.nowUs();
-    const busy = work > 0;
-    const sleep = busy || now - lastWork <= SPIN_US ? 0 : IDLE_MS;
-    work += server.serve(sleep);
-    if (work > 0) lastWork = now;
+    return work;
+  }
+
+  function turn(): void {
+    const moved = move();
+    readUs(systemClock, time);
+    const sleep = moved > 0 || time[NOW] - time[LAST_WORK] <= SPIN_US ? 0 : IDLE_MS;
+    const messages = server.serve(sleep);
+    if (moved > 0 || messages > 0) time[LAST_WORK] = time[NOW];
     else if (sleep === 0) native().yieldCpu(); // the driver may wait for this very CPU
-    if (busy) {
-      if (underLoad.from < 0) {
-        underLoad.from = turnStart;
-        underLoad.idleBefore = idleInAll;
+    if (moved > 0) {
+      if (!worked) {
+        worked = true;
+        time[FIRST] = time[TURN_START];
+        time[IDLE_AT_FIRST] = time[IDLE_IN_ALL];
       }
-      underLoad.until = now;
-      underLoad.idle = idleInAll - underLoad.idleBefore;
+      time[LAST] = time[NOW];
+      time[IDLE_AT_LAST] = time[IDLE_IN_ALL];
     } else {
-      now = clock.nowUs();
-      idle += now - turnStart;
-      idleInAll += now - turnStart;
+      readUs(systemClock, time);
+      time[IDLE] += time[NOW] - time[TURN_START];
+      time[IDLE_IN_ALL] += time[NOW] - time[TURN_START];
     }
-    turnStart = now;
-    if (now >= nextReport) {
-      nextReport = now + reportUs;
-      report(idle / (now - reported));
-      reported = now;
-      idle = 0;
+    time[TURN_START] = time[NOW];
+    if (time[NOW] >= time[NEXT_REPORT]) {
+      time[NEXT_REPORT] = time[NOW] + reportUs;
+      report(time[IDLE] / (time[NOW] - time[REPORTED]));
+      time[REPORTED] = time[NOW];
+      time[IDLE] = 0;
     }
   }
-  const loaded = underLoad.until - underLoad.from;
-  return underLoad.from < 0 || loaded <= 0 ? 1 : underLoad.idle / loaded;
+
+  readUs(systemClock, time);
+  for (const word of [TURN_START, LAST_WORK, REPORTED]) time[word] = time[NOW];
+  time[NEXT_REPORT] = time[NOW] + reportUs;
+  while (Atomics.load(stop, 0) === 0) turn();
+  const loaded = time[LAST] - time[FIRST];
+  return loaded > 0 ? (time[IDLE_AT_LAST] - time[IDLE_AT_FIRST]) / loaded : 1;
 }

@@ -11,12 +11,12 @@ import { native } from '../../support/native.ts';
 import type { VfFunction } from '../types.ts';
 import type { BarMemory } from './bar-memory.ts';
 import { ClientFiles } from './client-files.ts';
+import { POLL_WORDS, PollList } from './poll-list.ts';
 import { SocketFile } from './socket-file.ts';
 import { type ServerCounters, VfEndpoint } from './vf-endpoint.ts';
 
 /** Entries that one native().poll takes. */
 const POLL_ENTRIES = 64;
-const POLL_WORDS = 3;
 
 const DIRECTORY_ADVICE: Readonly<Record<string, string>> = {
   ENOENT: 'expected an existing parent directory; make it first',
@@ -48,7 +48,7 @@ export class ModelServer {
   private readonly files: ClientFiles;
   private readonly log: Log;
   private readonly polls = new Int32Array(POLL_ENTRIES * POLL_WORDS);
-  private readonly wanted: number[] = [];
+  private readonly wanted = new PollList();
   private readonly ready = new Set<number>();
   /** The directory, where this object made it. */
   private readonly madeDirectory: string | undefined;
@@ -101,11 +101,11 @@ export class ModelServer {
     if (faulted.length > 0) {
       for (const endpoint of this.endpoints) endpoint.dropUsersOf(faulted);
     }
-    // Both are used again at each turn: an idle look at the sockets leaves no garbage behind.
-    const { wanted, ready } = this;
-    wanted.length = 0;
-    ready.clear();
-    for (const endpoint of this.endpoints) endpoint.appendPolls(wanted);
+    // No iterator, no new list: an idle look at the sockets leaves no garbage behind.
+    const { endpoints, wanted, ready } = this;
+    wanted.clear();
+    if (ready.size > 0) ready.clear();
+    for (let i = 0; i < endpoints.length; i++) (endpoints[i] as VfEndpoint).addPolls(wanted);
     this.poll(timeoutMs);
     if (ready.size === 0) return 0;
     let handled = 0;
@@ -131,7 +131,7 @@ export class ModelServer {
 
   /** Puts the fds of `wanted` that are ready into `ready`. Where poll takes not all at once only the last turn waits. */
   private poll(timeoutMs: number): void {
-    const entries = this.wanted.length / POLL_WORDS;
+    const { entries } = this.wanted;
     for (let from = 0; from < entries; from += POLL_ENTRIES) {
       const n = Math.min(POLL_ENTRIES, entries - from);
       const mayWait = from + n === entries && this.ready.size === 0;
@@ -143,7 +143,8 @@ export class ModelServer {
 
   private pollOnce(from: number, n: number, timeoutMs: number): void {
     const { polls, wanted, ready } = this;
-    for (let i = 0; i < n * POLL_WORDS; i++) polls[i] = wanted[from * POLL_WORDS + i] as number;
+    const { words } = wanted;
+    for (let i = 0; i < n * POLL_WORDS; i++) polls[i] = words[from * POLL_WORDS + i] as number;
     const result = native().poll(polls, n, timeoutMs);
     if (result < 0) throw new VfioError('poll', -result, 'sockets');
     for (let i = 0; result > 0 && i < n; i++) {

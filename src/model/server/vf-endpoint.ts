@@ -20,6 +20,7 @@ import type { VfFunction } from '../types.ts';
 import { Channel, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES, RECEIVED } from './channel.ts';
 import type { ClientFile, ClientFiles } from './client-files.ts';
 import { Commands, MAX_DMA_MAPS } from './commands.ts';
+import type { PollList } from './poll-list.ts';
 import type { SocketFile } from './socket-file.ts';
 
 /** Connections without the VF that are kept; a further one takes the place of the oldest. */
@@ -88,11 +89,11 @@ export class VfEndpoint {
     return this.waiting.length + (this.owner === null ? 0 : 1);
   }
 
-  /** Appends what this endpoint waits for to triples for native().poll. */
-  appendPolls(polls: number[]): void {
-    polls.push(this.socket.fd, POLLIN, 0);
-    if (this.owner !== null) appendPoll(polls, this.owner);
-    for (const channel of this.waiting) appendPoll(polls, channel);
+  /** Adds what this endpoint waits for. */
+  addPolls(polls: PollList): void {
+    polls.add(this.socket.fd, POLLIN);
+    if (this.owner !== null) addPoll(polls, this.owner);
+    for (let i = 0; i < this.waiting.length; i++) addPoll(polls, this.waiting[i] as Channel);
   }
 
   /**
@@ -254,6 +255,6 @@ export class VfEndpoint {
   }
 }
 
-function appendPoll(polls: number[], channel: Channel): void {
-  polls.push(channel.fd, channel.blocked ? POLLOUT : POLLIN, 0);
+function addPoll(polls: PollList, channel: Channel): void {
+  polls.add(channel.fd, channel.blocked ? POLLOUT : POLLIN);
 }
