@@ -16,7 +16,7 @@ import {
 import { IOVA_HIGH } from '../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { pairOf, QUEUE, TX_BLOCK } from './queue-memory.ts';
+import { COUNT_UNIT, pairOf, QUEUE, TX_BLOCK } from './queue-memory.ts';
 import type { Doorbell } from './rx-ring.ts';
 import { makeSkip } from './rx-skip.ts';
 
@@ -38,6 +38,7 @@ const BLOCK = TX_BLOCK;
 const BLOCK_MASK = TX_BLOCK - 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
+const UNIT = COUNT_UNIT;
 const SHORTEST = MIN_TX_LENGTH;
 
 /**
@@ -195,8 +196,8 @@ export function makeFused(parts: FusedParts): (n: number) => number {
     }
     if (taken !== 0) {
       heap[rxNext] = i;
-      f64[rxPackets] = f64[rxPackets] + taken;
-      f64[rxBytes] = f64[rxBytes] + bytesIn;
+      f64[rxPackets] = f64[rxPackets] + taken * UNIT;
+      f64[rxBytes] = f64[rxBytes] + bytesIn * UNIT;
       if (sent !== 0) {
         heap[available] = (have - sent) | 0;
         const stop = (next + sent) | 0;
@@ -205,8 +206,8 @@ export function makeFused(parts: FusedParts): (n: number) => number {
         }
         const at = (slot + 1) & txMask;
         heap[txNext] = at;
-        f64[txPackets] = f64[txPackets] + sent;
-        f64[txBytes] = f64[txBytes] + bytesOut;
+        f64[txPackets] = f64[txPackets] + sent * UNIT;
+        f64[txBytes] = f64[txBytes] + bytesOut * UNIT;
         const word = heap[txTail];
         if (word !== 0) heap[word] = at;
         else txDoorbell(at);

@@ -12,7 +12,7 @@ import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../support/cod
 import { VfioError } from '../support/errors.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import * as fusedRing from './fused-ring.ts';
-import { CLOSED, QUEUE, type QueueHandle } from './queue-memory.ts';
+import { CLOSED, COUNT_UNIT, QUEUE, type QueueHandle } from './queue-memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 import * as rxRing from './rx-ring.ts';
 import * as txRing from './tx-ring.ts';
@@ -46,8 +46,8 @@ class Queue {
     const base = this.handle.state >> 1;
     const f64 = this.views.f64;
     return {
-      packets: f64[base + QUEUE.PACKETS],
-      bytes: f64[base + QUEUE.BYTES],
+      packets: f64[base + QUEUE.PACKETS] / COUNT_UNIT,
+      bytes: f64[base + QUEUE.BYTES] / COUNT_UNIT,
       dropped: f64[base + QUEUE.DROPPED],
     };
   }

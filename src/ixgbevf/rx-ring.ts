@@ -16,7 +16,7 @@ import {
   VLAN_TABLE,
 } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { METADATA, pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
+import { COUNT_UNIT, METADATA, pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
 import { makeSkip } from './rx-skip.ts';
 
 // Imported bindings are cells that V8 loads and checks at every use; constants of this module fold
@@ -36,6 +36,7 @@ const HASHES = HASH_TABLE >>> 2;
 const VLANS = VLAN_TABLE >>> 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
+const UNIT = COUNT_UNIT;
 
 /** Called with the new tail once a batch, where the tail register is not mapped. */
 export type Doorbell = (tail: number) => void;
@@ -141,8 +142,8 @@ export function makeRxBatch(
     if (k !== 0) {
       heap[next] = i;
       heap[available] = (have - k) | 0;
-      f64[packets] = f64[packets] + k;
-      f64[octets] = f64[octets] + bytes;
+      f64[packets] = f64[packets] + k * UNIT;
+      f64[octets] = f64[octets] + bytes * UNIT;
       // One behind on purpose: RDT == RDH would leave the device no descriptor at all.
       const tail = (i - 1) & mask;
       const word = heap[tailWord];

@@ -16,7 +16,7 @@ import {
 import { IOVA_HIGH } from '../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
 import { POOL } from '../memory/mempool.ts';
-import { pairOf, QUEUE, refuseBatch, TX_BLOCK } from './queue-memory.ts';
+import { COUNT_UNIT, pairOf, QUEUE, refuseBatch, TX_BLOCK } from './queue-memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 
 // Constants of this module, not imported bindings, in the loop: see rx-ring.ts.
@@ -34,6 +34,7 @@ const BLOCK = TX_BLOCK;
 const BLOCK_MASK = TX_BLOCK - 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
+const UNIT = COUNT_UNIT;
 const SHORTEST = MIN_TX_LENGTH;
 
 /** The two loops of a tx queue. */
@@ -210,8 +211,8 @@ export function makeTxBatch(
       }
       const tail = (slot + 1) & mask;
       heap[nextWord] = tail;
-      f64[packets] = f64[packets] + posted;
-      f64[octets] = f64[octets] + bytes;
+      f64[packets] = f64[packets] + posted * UNIT;
+      f64[octets] = f64[octets] + bytes * UNIT;
       const word = heap[tailWord];
       if (word !== 0) heap[word] = tail;
       else doorbell(tail);
