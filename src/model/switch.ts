@@ -6,13 +6,10 @@
 import { MIN_FRAME } from '../hw/descriptors.ts';
 import {
   C_DISABLED,
-  C_FILTERED,
-  C_NO_DESCRIPTOR,
   C_SPOOFED,
   C_TX_OCTETS,
   C_TX_PACKETS,
   POOL_MAC_SPOOF,
-  POOL_RX,
   POOL_TX,
   POOL_UNTAGGED,
   POOL_VLAN_SPOOF,
@@ -22,20 +19,12 @@ import {
   V_SOURCE_OK,
   VF_WORDS,
 } from './engine-layout.ts';
-import type { EngineMemory } from './engine-memory.ts';
-import {
-  DELIVERED,
-  DISABLED,
-  FAULT,
-  NO_DESCRIPTOR,
-  type RxEngine,
-  STATUS_LB,
-  STATUS_PIF,
-} from './engine-rx.ts';
+import { copyWords, type EngineMemory } from './engine-memory.ts';
+import { DELIVERED, FAULT, type RxEngine, STATUS_LB } from './engine-rx.ts';
 import { ETHERTYPE_VLAN, tagControl } from './packet-type.ts';
+import { FILTERED, Replication } from './replication.ts';
 import {
   E_CLASS,
-  E_INEXACT,
   E_PLAIN,
   E_POOLS,
   GROUP,
@@ -72,7 +61,7 @@ export class PortSwitch implements Ingress {
   private readonly tables: SwitchTables;
   private readonly lookup: SwitchLookup;
   private readonly firstVf: number;
-  private readonly vfs: number;
+  private readonly replication: Replication;
   private readonly scratch: number;
   /** Heap word of the VF block that the last claim was for. */
   private claimed = 0;
@@ -87,7 +76,7 @@ export class PortSwitch implements Ingress {
     this.tables = tables;
     this.lookup = new SwitchLookup(memory, tables, lookupOffset, firstVf);
     this.firstVf = firstVf;
-    this.vfs = options.vfs;
+    this.replication = new Replication(memory, options.rx, firstVf, options.vfs);
     this.scratch = options.scratchOffset >>> 2;
     this.assignedTo = options.assignedTo;
   }
@@ -95,6 +84,7 @@ export class PortSwitch implements Ingress {
   refreshViews(): void {
     this.heap = this.memory.heap;
     this.lookup.refreshViews();
+    this.replication.refreshViews();
   }
 
   /** Takes the PF's changes to the tables over; `offer` does it by itself. */
@@ -124,11 +114,17 @@ export class PortSwitch implements Ingress {
     const e = this.lookup.find(h[w] as number, key1);
     const v = h[e + E_PLAIN] as number;
     if (v === 0) return this.spread(e, w, length, tagged, closedLoop);
-    const result =
-      tagged === 0 ? this.rx.deliverPlain(v, w, length) : this.rx.deliver(v, w, length, tagged, 0);
+    const { loops, batch } = this.memory;
+    if (tagged === 0 && loops.claim(v, length, 1) === 1) {
+      copyWords(this.memory, batch.targets[0] as number, w, length);
+      batch.sizes[0] = length;
+      loops.commit(v, 1);
+      return OFFER.TAKEN;
+    }
+    const result = this.rx.deliver(v, w, length, tagged, 0);
     if (result === DELIVERED) return OFFER.TAKEN;
     if (closedLoop && result !== FAULT) return OFFER.AGAIN;
-    this.count(v, result);
+    this.replication.count(v, result);
     return OFFER.TAKEN;
   }
 
@@ -227,7 +223,7 @@ export class PortSwitch implements Ingress {
     const tagged = length >= 16 && bytes[offset + 12] === 0x81 && bytes[offset + 13] === 0;
     if (length < 14 || length > this.lookup.limit + (tagged ? 4 : 0)) {
       // A MAC drops these before any filter; VF 0's row stands for the port.
-      this.count(this.firstVf, -1);
+      this.replication.count(this.firstVf, FILTERED);
       return OFFER.TAKEN;
     }
     const at = this.scratch << 2;
@@ -248,68 +244,21 @@ export class PortSwitch implements Ingress {
     if ((h[e + E_POOLS] as number) === 0 && (h[e + E_POOLS + 1] as number) === 0) {
       return this.unclaimed(w, closedLoop);
     }
-    if (closedLoop && !this.allReady(e, w, length, tagged)) return OFFER.AGAIN;
-    this.copies(e, -1, w, length, tagged, 0);
+    if (closedLoop && !this.replication.allReady(e, w, length, tagged)) return OFFER.AGAIN;
+    this.replication.copies(e, -1, w, length, tagged, 0);
     return OFFER.TAKEN;
   }
 
   /** Copies of a VF's frame to the other pools of its port. */
   private loopBack(e: number, vf: number, w: number, length: number, tagged: number): void {
     if (length > this.lookup.limit + (tagged << 2)) {
-      this.count(this.firstVf + vf * VF_WORDS, -1);
+      this.replication.count(this.firstVf + vf * VF_WORDS, FILTERED);
       return;
     }
-    const sent = this.copies(e, vf, w, length, tagged, STATUS_LB);
+    const sent = this.replication.copies(e, vf, w, length, tagged, STATUS_LB);
     if (sent === 0 && (this.heap[e + E_CLASS] as number) !== GROUP) {
-      this.count(this.firstVf + vf * VF_WORDS, -1);
+      this.replication.count(this.firstVf + vf * VF_WORDS, FILTERED);
     }
-  }
-
-  /**
-   * Delivers to every pool of an answer but one, and counts what could not be delivered.
-   * @returns pools that were tried
-   */
-  private copies(
-    e: number,
-    except: number,
-    w: number,
-    length: number,
-    tagged: number,
-    status: number,
-  ): number {
-    const h = this.heap;
-    // A driver may run between two copies only in its own memory: the answer is read once.
-    const masks0 = h[e + E_POOLS] as number;
-    const masks1 = h[e + E_POOLS + 1] as number;
-    const inexact0 = h[e + E_INEXACT] as number;
-    const inexact1 = h[e + E_INEXACT + 1] as number;
-    let tried = 0;
-    for (let vf = 0; vf < this.vfs; vf++) {
-      const bit = 1 << (vf & 31);
-      if (((vf < 32 ? masks0 : masks1) & bit) === 0 || vf === except) continue;
-      tried++;
-      const v = this.firstVf + vf * VF_WORDS;
-      const inexact = ((vf < 32 ? inexact0 : inexact1) & bit) !== 0 ? STATUS_PIF : 0;
-      const enabled = ((h[v + V_POOL] as number) & POOL_RX) !== 0;
-      const result = enabled ? this.rx.deliver(v, w, length, tagged, status | inexact) : DISABLED;
-      this.count(v, result);
-    }
-    return tried;
-  }
-
-  /** Closed loop: true where every enabled pool has room, and one is enabled at least. */
-  private allReady(e: number, w: number, length: number, tagged: number): boolean {
-    const h = this.heap;
-    let enabled = 0;
-    for (let vf = 0; vf < this.vfs; vf++) {
-      if (((h[e + E_POOLS + (vf >> 5)] as number) & (1 << (vf & 31))) === 0) continue;
-      const v = this.firstVf + vf * VF_WORDS;
-      if (((h[v + V_POOL] as number) & POOL_RX) === 0) continue;
-      const room = this.rx.room(v, w, length, tagged);
-      if (room === NO_DESCRIPTOR) return false;
-      if (room === DELIVERED) enabled++;
-    }
-    return enabled > 0;
   }
 
   /**
@@ -323,18 +272,8 @@ export class PortSwitch implements Ingress {
       if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.AGAIN;
       if (!this.lookup.anyEnabled()) return OFFER.AGAIN;
     }
-    this.count(this.firstVf + Math.max(owner, 0) * VF_WORDS, -1);
+    this.replication.count(this.firstVf + Math.max(owner, 0) * VF_WORDS, FILTERED);
     return OFFER.TAKEN;
-  }
-
-  /** Counts a frame that was not delivered; -1: filtered. A fault was counted where it was recorded. */
-  private count(v: number, result: number): void {
-    if (result === DELIVERED || result === FAULT) return;
-    const h = this.heap;
-    const counter =
-      v +
-      (result === NO_DESCRIPTOR ? C_NO_DESCRIPTOR : result === DISABLED ? C_DISABLED : C_FILTERED);
-    h[counter] = ((h[counter] as number) + 1) | 0;
   }
 
   /** Full check of a source MAC; remembers one that passed. */

@@ -1,5 +1,5 @@
-// HOT. The inner loops of generator and sink: writing a run of frames to where the switch wants them, and checking a run
-// of intact frames that arrive in order. A loop stops at the first frame that is not so and leaves it to the class
+// HOT. The inner loops of generator, sink and cable: writing or copying a run of frames to where the switch wants them, and
+// checking a run of intact frames that arrive in order. A loop stops at the first frame that is not so and leaves it to the class
 // that called it. One set of closures a NIC, as in plain-loops.ts and for the same reason.
 // Format of the frames: frame-format.ts.
 
@@ -51,6 +51,10 @@ export interface FrameLoops {
    * @param g heap word of the generator's state block
    */
   write(g: number, n: number): void;
+  /** Copies the n frames of `offsets` (multiples of 8) and `lengths` to `targets`, their bytes to `sizes`. */
+  copyRun(n: number): void;
+  /** Copies one frame between heap words that are even; no byte beyond its `length` is changed. */
+  copyFrame(to: number, from: number, length: number): void;
   /**
    * Passes over the frames of `offsets` and `lengths`, from index i on, that are intact (all but the MACs is what the
    * generator makes for their length, any flow and number), of this stream, of a length that has a cache line, and
@@ -121,6 +125,28 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
     h[g + LOW] = low;
     h[g + HIGH] = high;
     h[g + TURN] = turn;
+  }
+
+  function copyFrame(to: number, from: number, length: number): void {
+    if (length >= BUILTIN_BYTES) {
+      const start = (from << 2) >>> 0;
+      u8.copyWithin((to << 2) >>> 0, start, start + length);
+      return;
+    }
+    const t = to >>> 1;
+    const f = from >>> 1;
+    const quads = length >>> 3;
+    for (let k = 0; k < quads; k = (k + 1) | 0) u64[t + k] = u64[f + k];
+    const word = length >>> 2;
+    if ((word & 1) !== 0) h[to + word - 1] = h[from + word - 1];
+    if ((length & 3) !== 0) h[to + word] = lastWord(to, from, word, length);
+  }
+
+  function copyRun(n: number): void {
+    for (let i = 0; i < n; i = (i + 1) | 0) {
+      sizes[i] = lengths[i];
+      copyFrame(targets[i], offsets[i] >>> 2, lengths[i]);
+    }
   }
 
   /** The pattern, from byte 60 on; no byte beyond the frame is changed. */
@@ -213,5 +239,5 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
     return mask === 0 || ((h[word + whole] ^ h[pattern + whole]) & mask) === 0;
   }
 
-  return { write, inOrder };
+  return { write, copyRun, copyFrame, inOrder };
 }

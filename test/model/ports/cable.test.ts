@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CablePort } from '../../../src/model/ports/cable.ts';
 import { CableBox, makePort } from '../../../src/model/ports/index.ts';
-import type { WirePort } from '../../../src/model/types.ts';
+import { OFFER, type WirePort } from '../../../src/model/types.ts';
 import { countersOf, type Harness, makeHarness, makeViews, takeFrames } from './harness.ts';
 
 const frame = (length: number, tag: number): Uint8Array =>
@@ -53,13 +53,13 @@ describe('refusals', () => {
   test('frames that do not fit into the queue are dropped and counted, the others come unchanged', () => {
     const { a, b, atA, atB } = cable();
     for (let i = 0; i < 18_000; i++) harnessSend(atA, a, frame(60, i));
-    // Ten leave, ten fit again, round the end of the queue: it never fills up to its head.
+    // Ten leave, nine fit again, round the end of the queue: it never fills up to its head.
     expect(b.step(10)).toBe(10);
-    for (let i = 16_383; i < 16_394; i++) harnessSend(atA, a, frame(60, i));
+    for (let i = 14_563; i < 14_574; i++) harnessSend(atA, a, frame(60, i));
     const kept = 10 + b.step(20_000);
-    // 1 MiB, 64 bytes a record, one word never used.
-    expect(kept).toBe(16_383 + 10);
-    expect(b.dropped).toBe(18_000 - 16_383 + 1);
+    // 1 MiB, 72 bytes a record.
+    expect(kept).toBe(14_563 + 9);
+    expect(b.dropped).toBe(18_000 - 14_563 + 2);
     const same = takeFrames(atB).every((data, i) => Buffer.compare(data, frame(60, i)) === 0);
     expect(same).toBe(true);
   });
@@ -86,6 +86,66 @@ test('frames that leave one end come in at the other, closed loop, both ways', (
   expect(takeFrames(atB)).toEqual([toVf1, frame(1514, 2)]);
   expect(takeFrames(atA)).toEqual([frame(61, 9)]);
   expect([0, 1].map((vf) => countersOf(b, vf).offered)).toEqual([1, 1]);
+});
+
+test('runs to one unicast destination are written in place, as far as there are places; all else is offered', () => {
+  const { a, b, atA, atB } = cable();
+  const { batch, ingress } = atB.context;
+  const views = atB.context.views();
+  const got: (Uint8Array | string)[] = [];
+  let places = 2;
+  Object.assign(ingress, {
+    claim: (word0: number, word1: number, longest: number, n: number): number => {
+      if (longest > 9724) return 0;
+      const k = Math.min(n, places);
+      got.push(`claim ${n} of ${longest}, got ${k}`);
+      for (let i = 0; i < k; i++) {
+        const w = (5 << 17) + i * 1024;
+        views.i32.fill(-1, w, w + 1024);
+        batch.targets[i] = w;
+        expect([views.i32[w], word0 & 0xff, word1 >>> 16]).toEqual([-1, 2, 0]);
+      }
+      return k;
+    },
+    commit: (n: number): void => {
+      for (let i = 0; i < n; i++) {
+        const at = batch.targets[i]! << 2;
+        const length = batch.sizes[i]!;
+        got.push(views.u8.slice(at, at + length));
+        // Not a byte more than the frame has.
+        expect([views.u8[at + length], views.u8[at + length + 3]]).toEqual([255, 255]);
+      }
+    },
+    offer: (offset: number, length: number): number => {
+      got.push('offer', views.u8.slice(offset, offset + length));
+      return OFFER.TAKEN;
+    },
+  });
+  const to = (last: number, length: number): Uint8Array => {
+    const data = frame(length, last);
+    data.set([2, 0, 0, 0, 0, last]);
+    return data;
+  };
+  const tagged = to(1, 64);
+  tagged.set([0x81, 0], 12);
+  const broadcast = frame(70, 5);
+  broadcast.fill(255, 0, 6);
+  const [one, two, three, other] = [to(1, 60), to(1, 61), to(1, 1514), to(2, 67)];
+  atA.transmit(a, [one, two, three, tagged, broadcast, other]);
+  expect(b.step(3)).toBe(3);
+  expect(got.splice(0)).toEqual([
+    'claim 3 of 1514, got 2',
+    one,
+    two,
+    'claim 1 of 1514, got 1',
+    three,
+  ]);
+  places = 0;
+  expect(b.step(10)).toBe(3);
+  expect(got).toEqual([
+    ...['offer', tagged, 'offer', broadcast],
+    ...['claim 1 of 67, got 0', 'offer', other],
+  ]);
 });
 
 test('any mix of lengths survives many turns of the queue in order, and no frame is lost uncounted', () => {
