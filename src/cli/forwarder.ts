@@ -15,8 +15,8 @@ import { RunReport, warnOfFewCpus } from './report.ts';
 import type { Session } from './session.ts';
 
 const WORKER_FILE = new URL('./forward-worker.js', import.meta.url);
-/** Four rings of 512, the batches on their way between them, and some. */
-const BUFFERS_A_QUEUE = 2560;
+/** Buffers on their way from one ring to another: the largest batch, twice. */
+const ON_THE_WAY = 512;
 const NO_PEER = -1;
 
 /** State words of what leaves one device through one queue. */
@@ -120,7 +120,8 @@ export async function runForwarder(
     for (const vf of devices) vf.close();
   };
   try {
-    const shared = Array.from({ length: what.queues }, () => mempool({ count: BUFFERS_A_QUEUE }));
+    const count = 2 * (what.rxRing + what.txRing) + ON_THE_WAY;
+    const shared = Array.from({ length: what.queues }, () => mempool({ count }));
     forwarder.prepare(what.queues, (error) => session.fail(error));
     loadQueueCode(what.addresses.length * what.queues);
     model = await starting;
@@ -129,7 +130,13 @@ export async function runForwarder(
       session.print(`${why}started a software 82599, ports ${what.model?.ports.join(' and ')}`);
     }
     for (const address of what.addresses) {
-      const options = { mempool: shared, rxQueues: what.queues, txQueues: what.queues };
+      const options = {
+        mempool: shared,
+        rxQueues: what.queues,
+        txQueues: what.queues,
+        rxRingSize: what.rxRing,
+        txRingSize: what.txRing,
+      };
       devices.push(await open(model?.resolve(address) ?? address, options));
     }
     warnOfFewCpus(what.queues + (model === undefined ? 0 : 1));

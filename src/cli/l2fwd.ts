@@ -2,6 +2,7 @@
 // model, where there is to be one; forwarder.ts does the rest, and is loaded meanwhile.
 
 import { parseAddress } from '../address.ts';
+import { MAX_RING, MIN_RING } from '../hw/descriptors.ts';
 import { parseStationMac } from '../ixgbevf/mac.ts';
 import {
   type Command,
@@ -28,6 +29,9 @@ export interface Plan {
   readonly byItself: boolean;
   readonly batch: number;
   readonly queues: number;
+  /** Descriptors of each ring. */
+  readonly rxRing: number;
+  readonly txRing: number;
   readonly durationSeconds: number;
   readonly intervalSeconds: number;
   readonly peers: readonly [Uint8Array | undefined, Uint8Array | undefined];
@@ -43,6 +47,15 @@ function parsePeer(args: ParsedArguments, name: string): Uint8Array | undefined 
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** Descriptors of a ring: what the driver takes. @throws UsageError */
+function ringOption(args: ParsedArguments, name: string): number {
+  const size = integerOption(args, name, MIN_RING, MAX_RING);
+  if ((size & (size - 1)) === 0) return size;
+  throw new UsageError(
+    `--${name}: expected a power of two from ${MIN_RING} to ${MAX_RING}, got '${size}'`,
+  );
 }
 
 /**
@@ -86,6 +99,8 @@ function plan(args: ParsedArguments): Plan {
     byItself: positionals.length === 0,
     batch: integerOption(args, 'batch', 1, 256),
     queues: integerOption(args, 'queues', 1, 8),
+    rxRing: ringOption(args, 'rx-ring'),
+    txRing: ringOption(args, 'tx-ring'),
     intervalSeconds: intervalSeconds(args),
     durationSeconds:
       textOption(args, 'duration') === undefined ? 0 : secondsOption(args, 'duration', 1e6),
@@ -122,6 +137,13 @@ export const l2fwd: Command = {
       default: '1',
       help: 'queue pairs a device, one thread each',
     },
+    'rx-ring': {
+      type: 'string',
+      value: 'N',
+      default: '512',
+      help: 'descriptors of an rx ring: how long a stall costs no frame',
+    },
+    'tx-ring': { type: 'string', value: 'N', default: '512', help: 'descriptors of a tx ring' },
     port0: { type: 'string', value: 'SPEC', help: "what is plugged into the model's port 0" },
     port1: { type: 'string', value: 'SPEC', help: "what is plugged into the model's port 1" },
     'eth-peer0': { type: 'string', value: 'MAC', help: 'destination of what leaves device 0' },

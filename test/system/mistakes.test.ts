@@ -36,6 +36,11 @@ describe('bad usage', () => {
     [['l2fwd', '--duration', '0'], /--duration: expected seconds above 0 .*got '0'/],
     [['l2fwd', '--interval', '-1'], /'--interval' argument is ambiguous/],
     [['l2fwd', '--interval', 'now'], /--interval: expected seconds from 0 to 3600, got 'now'/],
+    [
+      ['l2fwd', '--rx-ring', '1000'],
+      /--rx-ring: expected a power of two from 64 to 4096, got '1000'/,
+    ],
+    [['l2fwd', '--tx-ring', '32'], /--tx-ring: expected an integer from 64 to 4096, got '32'/],
     [['l2fwd', '--queues', '9'], /--queues: expected an integer from 1 to 8, got '9'/],
     [['l2fwd', '--eth-peer0', 'zz'], /--eth-peer0: expected a MAC address .*got zz/],
     [['l2fwd', '--eth-peer1', 'ff:ff:ff:ff:ff:ff'], /--eth-peer1: expected .*got ff:ff/],

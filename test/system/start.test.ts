@@ -108,6 +108,20 @@ describe('ixy l2fwd --interval 0', () => {
   });
 });
 
+describe('ixy l2fwd --rx-ring 4096 --tx-ring 64 --batch 256', () => {
+  test('forwards, and loses nothing: what the small ring does not take waits', async () => {
+    const argv = ['--rx-ring', '4096', '--tx-ring', '64', '--batch', '256', '--duration', '1'];
+    const program = processes.ixy('l2fwd', ...argv, '--json');
+    expect((await program.end()).status).toBe(0);
+    const { devices, ports } = program.lastJson<Report>();
+    for (const { rxPackets, txDropped } of devices) {
+      expect(rxPackets).toBeGreaterThan(1000);
+      expect(txDropped).toBe(0);
+    }
+    for (const row of ports) expect(row).toMatchObject({ sinkGaps: 0, sinkCorrupt: 0 });
+  });
+});
+
 describe('ixy l2fwd with addresses of kind model:P.V', () => {
   test('starts a model that has them, and generates for the VFs in use', async () => {
     const argv = ['l2fwd', 'model:1.0', 'model:0.1', '--duration', '1', '--json'];
