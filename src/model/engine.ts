@@ -5,34 +5,10 @@
 // writes them now and then, never per packet.
 
 import { at } from '../hw/define.ts';
+import { MAX_QUEUES, VFPSRTYPE, VFRDH, VFRXDCTL, VFTDH, VFTXDCTL } from '../hw/registers.ts';
+import { VfCounters } from './engine-counters.ts';
 import {
-  MAX_QUEUES,
-  VFGORC_LSB,
-  VFGORC_MSB,
-  VFGOTC_LSB,
-  VFGOTC_MSB,
-  VFGPRC,
-  VFGPTC,
-  VFMPRC,
-  VFPSRTYPE,
-  VFRDH,
-  VFRXDCTL,
-  VFTDH,
-  VFTXDCTL,
-} from '../hw/registers.ts';
-import {
-  C_DISABLED,
   C_FAULTS,
-  C_FILTERED,
-  C_NO_DESCRIPTOR,
-  C_RX_MULTICAST,
-  C_RX_OCTETS,
-  C_RX_PACKETS,
-  C_SPOOFED,
-  C_TX_OCTETS,
-  C_TX_PACKETS,
-  COUNTERS,
-  Q_COUNTED,
   Q_HEAD,
   Q_PACKETS,
   Q_RAISED,
@@ -41,7 +17,6 @@ import {
   QUEUE_WORDS,
   STATE_DISABLED,
   STATE_RUNNING,
-  V_COUNTERS,
   V_MASTER,
   V_PLAIN_RX,
   V_PORT,
@@ -88,7 +63,7 @@ export class VfEngine implements QueueEngine, EngineVf {
   private readonly parts: EngineParts;
   private readonly v: number;
   private readonly bar: number;
-  private readonly totals = new Float64Array(COUNTERS);
+  private readonly counters: VfCounters;
   /** Which tx queue goes first in the next step. */
   private firstTx = 0;
 
@@ -97,6 +72,7 @@ export class VfEngine implements QueueEngine, EngineVf {
     this.parts = parts;
     this.v = parts.block;
     this.bar = context.barOffset >>> 2;
+    this.counters = new VfCounters(parts.memory, this.v, this.bar);
     parts.memory.vfs[parts.slot] = this;
     const h = parts.memory.heap;
     h[this.v + V_SLOT] = parts.slot;
@@ -237,42 +213,20 @@ export class VfEngine implements QueueEngine, EngineVf {
 
   /** Brings heads and counters in the BAR words up to date. */
   sync(): void {
-    const h = this.parts.memory.heap;
     for (let i = 0; i < MAX_QUEUES; i++) {
       if (((this.rxQueues >> i) & 1) !== 0) {
         this.storeHead(this.rxBlock(i), at(VFRDH, i));
-        this.countPackets(this.rxBlock(i));
+        this.counters.takePackets(this.rxBlock(i));
       }
       if (((this.txQueues >> i) & 1) !== 0) this.storeHead(this.txBlock(i), at(VFTDH, i));
     }
-    let moved = 0;
-    for (let i = 0; i < COUNTERS; i++) {
-      const delta = h[this.v + V_COUNTERS + i] as number;
-      if (delta === 0) continue;
-      moved++;
-      this.totals[i] = (this.totals[i] as number) + delta;
-      h[this.v + V_COUNTERS + i] = 0;
-    }
-    if (moved === 0) return;
-    // Octets move with every frame, so `moved` stands for packets too.
-    this.store(VFGPRC.offset, this.total(C_RX_PACKETS));
-    this.store(VFGORC_LSB.offset, this.total(C_RX_OCTETS));
-    this.store(VFGORC_MSB.offset, Math.floor(this.total(C_RX_OCTETS) / TWO_32) & 0xf);
-    this.store(VFMPRC.offset, this.total(C_RX_MULTICAST));
-    this.store(VFGPTC.offset, this.total(C_TX_PACKETS));
-    this.store(VFGOTC_LSB.offset, this.total(C_TX_OCTETS));
-    this.store(VFGOTC_MSB.offset, Math.floor(this.total(C_TX_OCTETS) / TWO_32) & 0xf);
+    this.counters.sync();
   }
 
   /** Adds what this VF delivered and lost. */
   addCounters(counters: PortCounters): void {
     this.sync();
-    counters.delivered += this.total(C_RX_PACKETS);
-    counters.missedNoDescriptor += this.total(C_NO_DESCRIPTOR);
-    counters.missedDisabled += this.total(C_DISABLED);
-    counters.spoofed += this.total(C_SPOOFED);
-    counters.filtered += this.total(C_FILTERED);
-    counters.iommuFaults += this.total(C_FAULTS);
+    this.counters.addTo(counters);
   }
 
   private edge(index: number, on: boolean, rx: boolean): void {
@@ -287,18 +241,8 @@ export class VfEngine implements QueueEngine, EngineVf {
     const h = this.parts.memory.heap;
     if (h[q + Q_STATE] === STATE_DISABLED) return;
     this.storeHead(q, headOffset);
-    if (headOffset < at(VFTDH, 0)) this.countPackets(q);
+    if (headOffset < at(VFTDH, 0)) this.counters.takePackets(q);
     h[q + Q_STATE] = STATE_DISABLED;
-  }
-
-  /** Takes an rx queue's own count over into the totals. */
-  private countPackets(q: number): void {
-    const h = this.parts.memory.heap;
-    const packets = h[q + Q_PACKETS] as number;
-    const index = C_RX_PACKETS - V_COUNTERS;
-    const delta = (packets - (h[q + Q_COUNTED] as number)) | 0;
-    this.totals[index] = (this.totals[index] as number) + delta;
-    h[q + Q_COUNTED] = packets;
   }
 
   /** Decides whether rx may take the short way (V_PLAIN_RX). */
@@ -332,19 +276,11 @@ export class VfEngine implements QueueEngine, EngineVf {
     return this.v + V_TX_QUEUES + index * QUEUE_WORDS;
   }
 
-  private total(counter: number): number {
-    return this.totals[counter - V_COUNTERS] as number;
-  }
-
   private storeHead(q: number, offset: number): void {
     const h = this.parts.memory.heap;
     const word = this.bar + (offset >> 2);
     const head = h[q + Q_HEAD] as number;
     // Not stored when unchanged: the line is the driver's.
     if (h[word] !== head) h[word] = head;
-  }
-
-  private store(offset: number, value: number): void {
-    this.parts.memory.heap[this.bar + (offset >> 2)] = value | 0;
   }
 }
