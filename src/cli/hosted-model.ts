@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseAddress } from '../address.ts';
 import type { NicCounters } from '../model/nic.ts';
 import type { LatencyRow } from '../model/ports/latency.ts';
+import type { PfPersonality } from '../model/types.ts';
 import { UsageError } from './arguments.ts';
 import { MAX_PORTS } from './model-setup.ts';
 
@@ -20,6 +21,7 @@ const READY_MS = 10_000;
 /** The model reports within a second of being told to end. */
 const FINISH_MS = 3000;
 const USAGE_STATUS = 2;
+const NEWEST_PF: PfPersonality = 'linux-7.3';
 
 /** A line of the model. */
 interface Report {
@@ -58,6 +60,8 @@ export class HostedModel {
     this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
     const args = [CHILD, '--dir', this.folder];
     args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
+    // The PF that answers the first question: each protocol version that is refused costs 24 messages.
+    args.push('--pf', NEWEST_PF);
     if (setup.intervalSeconds !== undefined) args.push('--interval', `${setup.intervalSeconds}`);
     if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
     for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);

@@ -6,7 +6,6 @@
 import { writeSync } from 'node:fs';
 import { processArena } from '../memory/arena.ts';
 import type { Nic } from '../model/nic.ts';
-import { latencyRow } from '../model/ports/latency.ts';
 import { openTap } from '../model/ports/tap.ts';
 import { runModel, type ServedModel, serveModel } from '../model/server/index.ts';
 import { systemClock } from '../support/clock.ts';
@@ -14,6 +13,7 @@ import type { Log } from '../support/log.ts';
 import { native } from '../support/native.ts';
 import { type Command, parseCommandLine } from './arguments.ts';
 import { failed } from './failed.ts';
+import { modelReport } from './model-report.ts';
 import { MODEL_OPTIONS, modelSetup } from './model-setup.ts';
 
 const STDIN = 0;
@@ -46,15 +46,8 @@ function say(value: object): void {
 }
 
 function counters(nic: Nic, start: number, idle: number): object {
-  const seconds = Math.round(systemClock.nowUs() - start) / 1e6;
-  const share = Math.round(idle * 1000) / 1000;
-  return {
-    seconds,
-    devices: [],
-    ports: nic.counters(),
-    idle: share,
-    latency: nic.latencies().map(latencyRow),
-  };
+  const seconds = Math.round((systemClock.nowUs() - start) / 1000) / 1000;
+  return modelReport(seconds, nic.counters(), { idle, latency: nic.latencies() });
 }
 
 /** The server, which now and then looks whether standard input has ended: then the stop word is set. */

@@ -5,11 +5,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { processArena } from '../memory/arena.ts';
 import type { NicCounters } from '../model/nic.ts';
-import type { LatencyCounts } from '../model/ports/latency.ts';
 import { openTap } from '../model/ports/tap.ts';
 import { runModel, type ServedModel, serveModel } from '../model/server/index.ts';
 import { systemClock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
+import type { ModelLoad } from './model-report.ts';
 import type { ModelSetup } from './model-setup.ts';
 
 /** What the Worker is started with. */
@@ -19,14 +19,6 @@ export interface ModelWorkerData {
   readonly stop: Int32Array;
   /** Send what is logged at level debug and info, too. */
   readonly verbose: boolean;
-}
-
-/** How the model itself is doing. */
-export interface ModelLoad {
-  /** Share, 0 to 1, of the time in which there was nothing to move: of the last interval; in the last report, from first to last work. */
-  readonly idle: number;
-  /** One row a generator with latency=N, since the start. */
-  readonly latency: readonly LatencyCounts[];
 }
 
 /** What the Worker says. */
@@ -69,7 +61,7 @@ function run({ setup, stop, verbose }: ModelWorkerData): void {
   }
   const { nic, server } = model;
   const report = (final: boolean, share: number): void => {
-    const load = { idle: Math.round(share * 1000) / 1000, latency: nic.latencies() };
+    const load = { idle: share, latency: nic.latencies() };
     say({ kind: 'counters', final, rows: nic.counters(), load });
   };
   try {

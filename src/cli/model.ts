@@ -18,8 +18,9 @@ import {
 } from './arguments.ts';
 import { countersLine } from './counters-line.ts';
 import { latencyLine } from './latency-line.ts';
+import { type ModelLoad, modelReport } from './model-report.ts';
 import { formatMac, MODEL_OPTIONS, type ModelSetup, modelSetup } from './model-setup.ts';
-import type { ModelLoad, ModelMessage, ModelWorkerData } from './model-worker.ts';
+import type { ModelMessage, ModelWorkerData } from './model-worker.ts';
 import { Session } from './session.ts';
 
 /** Workers run the built program, whatever this one was started from. */
@@ -158,10 +159,7 @@ class Printer {
   counters(rows: readonly NicCounters[], load: ModelLoad, final: boolean): void {
     const { seconds, roundedSeconds } = this.session;
     if (this.output.json) {
-      // The model has no devices of its own; the key is there because every command has it.
-      const latency = load.latency.map(latencyRow);
-      const { idle } = load;
-      const report = { seconds: roundedSeconds, devices: [], ports: rows, idle, latency };
+      const report = modelReport(roundedSeconds, rows, load);
       this.line(final ? { ...report, final: true } : report);
     } else if (final) {
       for (const row of rows) this.session.print(countersLine(row));

@@ -65,6 +65,7 @@ export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   clearDescriptors(queue);
   // SWFLSH without ENABLE stops the queue.
   writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
+  flush(device);
   awaitEnable(device, clock, VFTXDCTL, q, false);
   writeRegister(device, VFTDBAL, queue.iova, q);
   writeRegister(device, VFTDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -78,6 +79,7 @@ export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   const { mask, shift } = VFTXDCTL;
   const thresholds = (PTHRESH << shift.PTHRESH) | (HTHRESH << shift.HTHRESH);
   writeRegister(device, VFTXDCTL, mask.ENABLE | thresholds, q);
+  flush(device);
   awaitEnable(device, clock, VFTXDCTL, q, true);
   writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, q)), q);
 }
@@ -90,6 +92,7 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   const q = queue.index;
   clearDescriptors(queue);
   writeRegister(device, VFRXDCTL, 0, q);
+  flush(device);
   awaitEnable(device, clock, VFRXDCTL, q, false);
   writeRegister(device, VFRDBAL, queue.iova, q);
   writeRegister(device, VFRDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -103,6 +106,7 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
   const strip = (queue.features & STRIP_VLAN) !== 0 ? VFRXDCTL.mask.VME : 0;
   writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE | strip, q);
+  flush(device);
   awaitEnable(device, clock, VFRXDCTL, q, true);
   // The tail only now: a write to it before ENABLE reads 1 is lost.
   writeRegister(device, VFRDT, armRx(queue, tailWord(device, VFRDT, q)), q);
@@ -132,6 +136,7 @@ export function awaitStopped(
   rxCount: number,
   txCount: number,
 ): void {
+  flush(device);
   for (let q = 0; q < rxCount; q++) awaitEnable(device, clock, VFRXDCTL, q, false);
   for (let q = 0; q < txCount; q++) awaitEnable(device, clock, VFTXDCTL, q, false);
 }
@@ -182,6 +187,7 @@ function bufferFormat(bufferBytes: number): number {
   );
 }
 
+/** Waits for ENABLE to read as wanted; what was written before has been flushed. */
 function awaitEnable(
   device: VfioDevice,
   clock: Clock,
@@ -189,7 +195,6 @@ function awaitEnable(
   queue: number,
   enabled: boolean,
 ): void {
-  flush(device);
   pollUntil(
     clock,
     {

@@ -159,7 +159,6 @@ test('stopping clears ENABLE and nothing else of rx, writes SWFLSH alone to tx, 
     'r8',
     'r8',
     'r1028',
-    'r8',
     'r2028',
   ]);
 });

@@ -1,0 +1,23 @@
+// The JSON object with which a model says how it is doing: `ixy model`, and the one that a command starts for itself.
+
+import type { NicCounters } from '../model/nic.ts';
+import { type LatencyCounts, latencyRow } from '../model/ports/latency.ts';
+
+/** How the model itself is doing. */
+export interface ModelLoad {
+  /** Share, 0 to 1, of the time in which there was nothing to move: of the last interval; in the last report, from first to last work. */
+  readonly idle: number;
+  /** One row a generator with latency=N, since the start. */
+  readonly latency: readonly LatencyCounts[];
+}
+
+/** @param seconds since the start, to three places */
+export function modelReport(
+  seconds: number,
+  ports: readonly NicCounters[],
+  load: ModelLoad,
+): object {
+  const idle = Math.round(load.idle * 1000) / 1000;
+  // The model has no devices of its own; the key is there because every command has it.
+  return { seconds, devices: [], ports, idle, latency: load.latency.map(latencyRow) };
+}
