@@ -12,7 +12,7 @@ export default defineConfig({
   resolve: { alias: { 'ixy.ts': at('./src/index.ts') } },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/vm/**', 'test/dpdk/**', 'node_modules/**'],
+    exclude: ['test/vm/**', 'test/dpdk/**', 'test/quiet/**', 'node_modules/**'],
     pool: 'forks',
     // Most of the time goes into waiting for child processes; the default leaves one worker on two CPUs.
     maxWorkers: 2,

@@ -163,8 +163,8 @@ async function bundleProgram(root, name) {
   const bundle = await rolldown({
     input,
     platform: 'node',
-    // main.js knows a wrong command line by the class of the error.
-    external: [/^node:/, /arguments\.js$/],
+    // main.js knows a wrong command line of a command by the class of the error.
+    external: name === 'l2fwd.js' ? [/^node:/, /arguments\.js$/] : [/^node:/],
     plugins: [places],
   });
   try {

@@ -68,13 +68,13 @@ export class VfCounters {
     }
     if (moved === 0) return;
     // Octets move with every frame, so `moved` stands for packets too.
-    this.store(VFGPRC.offset, this.total(C_RX_PACKETS));
-    this.store(VFGORC_LSB.offset, this.total(C_RX_OCTETS));
-    this.store(VFGORC_MSB.offset, Math.floor(this.total(C_RX_OCTETS) / TWO_32) & 0xf);
-    this.store(VFMPRC.offset, this.total(C_RX_MULTICAST));
-    this.store(VFGPTC.offset, this.total(C_TX_PACKETS));
-    this.store(VFGOTC_LSB.offset, this.total(C_TX_OCTETS));
-    this.store(VFGOTC_MSB.offset, Math.floor(this.total(C_TX_OCTETS) / TWO_32) & 0xf);
+    this.store(VFGPRC.offset, this.low(C_RX_PACKETS));
+    this.store(VFGORC_LSB.offset, this.low(C_RX_OCTETS));
+    this.store(VFGORC_MSB.offset, this.high(C_RX_OCTETS));
+    this.store(VFMPRC.offset, this.low(C_RX_MULTICAST));
+    this.store(VFGPTC.offset, this.low(C_TX_PACKETS));
+    this.store(VFGOTC_LSB.offset, this.low(C_TX_OCTETS));
+    this.store(VFGOTC_MSB.offset, this.high(C_TX_OCTETS));
   }
 
   /** Adds what the VF delivered and lost. */
@@ -91,7 +91,19 @@ export class VfCounters {
     return this.totals[counter - V_COUNTERS] as number;
   }
 
+  // Integers between functions: a double would be an object wherever V8 does not inline the call.
+
+  /** Bits 31:0. */
+  private low(counter: number): number {
+    return (this.totals[counter - V_COUNTERS] as number) | 0;
+  }
+
+  /** Bits 35:32. */
+  private high(counter: number): number {
+    return Math.floor((this.totals[counter - V_COUNTERS] as number) / TWO_32) & 0xf;
+  }
+
   private store(offset: number, value: number): void {
-    this.memory.heap[this.bar + (offset >> 2)] = value | 0;
+    this.memory.heap[this.bar + (offset >> 2)] = value;
   }
 }

@@ -19,28 +19,29 @@ const TOO_LONG = 0x10000;
 
 /** The cables of one model. */
 export class CableBox {
-  private readonly ends = new Map<number, Set<CablePort>>();
+  private readonly ends = new Map<number, CablePort[]>();
 
   /** @throws RangeError where both ends are taken */
   plug(cable: number, end: CablePort): void {
-    const ends = this.ends.get(cable) ?? new Set();
-    if (ends.size === 2) {
+    const ends = this.ends.get(cable) ?? [];
+    if (ends.length === 2) {
       throw new RangeError(
         `port spec "${end.spec}": expected a cable with a free end, got one that joins two ports; use another number`,
       );
     }
-    ends.add(end);
+    ends.push(end);
     this.ends.set(cable, ends);
   }
 
   unplug(cable: number, end: CablePort): void {
-    this.ends.get(cable)?.delete(end);
+    const left = (this.ends.get(cable) ?? []).filter((one) => one !== end);
+    this.ends.set(cable, left);
   }
 
   /** The other end, or undefined while nothing is plugged in there. */
   peerOf(cable: number, end: CablePort): CablePort | undefined {
-    for (const other of this.ends.get(cable) ?? []) if (other !== end) return other;
-    return undefined;
+    const ends = this.ends.get(cable);
+    return ends?.[0] === end ? ends?.[1] : ends?.[0];
   }
 }
 

@@ -3,13 +3,14 @@
 // Node.js 20 and 22 has one there after 8 s of rest, to give memory back ("reduce"): those are printed and let pass.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { MAIN, Processes, type Program } from './processes.ts';
+import { MAIN, Processes, type Program } from '../system/processes.ts';
 
-/** In CI 100 M packets where 9 M a second are forwarded. */
-const SECONDS = process.env.CI === undefined ? 7 : 16;
+/** 100 M packets where 9 M a second are forwarded. */
+const SECONDS = 16;
 /** Code is compiled, and lists grow to their size, until then. */
 const WARM_MS = 4000;
-const LIMIT_MS = 60_000;
+/** Something else that ran meanwhile may have thrown V8 back; garbage of every batch shows each time. */
+const AGAIN = { timeout: 60_000, retry: 2 };
 
 let processes: Processes;
 
@@ -59,31 +60,23 @@ async function expectNone(program: Program, what: string, packets: number): Prom
   expect(program.lines.some((line) => /ms: (Scavenge|Mark-Compact)/.test(line))).toBe(true);
 }
 
-test(
-  'a model with generators, and a forwarder',
-  async () => {
-    const nic = await model('--port0', 'gen', '--port1', 'gen');
-    const addresses = [processes.address(0, 0), processes.address(1, 0)];
-    const forwarder = traced('l2fwd', ...addresses, '--duration', `${SECONDS}`);
-    expect((await forwarder.end()).status).toBe(0);
-    const { devices } = forwarder.lastJson<{ devices: { rxPackets: number }[] }>();
-    const packets = devices.reduce((sum, { rxPackets }) => sum + rxPackets, 0);
-    await expectNone(forwarder, 'forwarder', packets);
-    await expectNone(nic, 'model', packets);
-  },
-  LIMIT_MS,
-);
+test('a model with generators, and a forwarder', AGAIN, async () => {
+  const nic = await model('--port0', 'gen', '--port1', 'gen');
+  const addresses = [processes.address(0, 0), processes.address(1, 0)];
+  const forwarder = traced('l2fwd', ...addresses, '--duration', `${SECONDS}`);
+  expect((await forwarder.end()).status).toBe(0);
+  const { devices } = forwarder.lastJson<{ devices: { rxPackets: number }[] }>();
+  const packets = devices.reduce((sum, { rxPackets }) => sum + rxPackets, 0);
+  await expectNone(forwarder, 'forwarder', packets);
+  await expectNone(nic, 'model', packets);
+});
 
-test(
-  'a model with a cable, and a generator that measures what comes back',
-  async () => {
-    const nic = await model('--port0', 'cable:0', '--port1', 'cable:0');
-    const argv = [processes.address(0, 0), '--rx', processes.address(1, 0)];
-    const generator = traced('pktgen', ...argv, '--duration', `${SECONDS}`);
-    expect((await generator.end()).status).toBe(0);
-    const { generator: report } = generator.lastJson<{ generator: { received: number } }>();
-    await expectNone(generator, 'generator', report.received);
-    await expectNone(nic, 'model', report.received);
-  },
-  LIMIT_MS,
-);
+test('a model with a cable, and a generator that measures what comes back', AGAIN, async () => {
+  const nic = await model('--port0', 'cable:0', '--port1', 'cable:0');
+  const argv = [processes.address(0, 0), '--rx', processes.address(1, 0)];
+  const generator = traced('pktgen', ...argv, '--duration', `${SECONDS}`);
+  expect((await generator.end()).status).toBe(0);
+  const { generator: report } = generator.lastJson<{ generator: { received: number } }>();
+  await expectNone(generator, 'generator', report.received);
+  await expectNone(nic, 'model', report.received);
+});
