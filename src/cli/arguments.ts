@@ -99,17 +99,20 @@ export function integerOption(
   return value;
 }
 
+/** An option as given, and as a number; NaN where it is no decimal one. */
+function decimal(args: ParsedArguments, name: string): { text: string; value: number } {
+  const text = textOption(args, name) ?? '';
+  return { text, value: /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN };
+}
+
 /**
  * A number of seconds, fractions allowed.
  * @throws UsageError
  */
 export function secondsOption(args: ParsedArguments, name: string, high: number): number {
-  const text = textOption(args, name) ?? '';
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value > 0 && value <= high)) {
-    throw new UsageError(`--${name}: expected seconds above 0 and up to ${high}, got '${text}'`);
-  }
-  return value;
+  const { text, value } = decimal(args, name);
+  if (value > 0 && value <= high) return value;
+  throw new UsageError(`--${name}: expected seconds above 0 and up to ${high}, got '${text}'`);
 }
 
 /** The option of a command that reports while it runs. */
@@ -122,8 +125,7 @@ export const INTERVAL_OPTION: OptionSpec = {
 
 /** Reads INTERVAL_OPTION. @throws UsageError unless it is 0 to 3600 seconds */
 export function intervalSeconds(args: ParsedArguments): number {
-  const text = textOption(args, 'interval') ?? '';
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  const { text, value } = decimal(args, 'interval');
   if (value >= 0 && value <= 3600) return value;
   throw new UsageError(`--interval: expected seconds from 0 to 3600, got '${text}'`);
 }

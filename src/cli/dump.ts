@@ -177,8 +177,9 @@ class Capture {
 
 async function startModel(what: Plan, session: Session): Promise<HostedModel | undefined> {
   if (what.model === undefined) return undefined;
-  const setup = { ...what.model, intervalSeconds: what.intervalSeconds };
-  const model = await HostedModel.start(setup, (error) => session.fail(error));
+  const model = await HostedModel.start(what.model, what.intervalSeconds, (error) =>
+    session.fail(error),
+  );
   if (!what.json) {
     const why = what.byItself ? 'no address given: ' : '';
     note(`${why}started a software 82599, ports ${what.model.ports.join(' and ')}`);

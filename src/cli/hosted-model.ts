@@ -10,9 +10,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseAddress } from '../address.ts';
 import type { NicCounters } from '../model/nic.ts';
-import type { LatencyRow } from '../model/ports/latency.ts';
 import type { PfPersonality } from '../model/types.ts';
 import { UsageError } from './arguments.ts';
+import type { ModelReport } from './model-report.ts';
 import { MAX_PORTS } from './model-setup.ts';
 
 const CHILD = fileURLToPath(new URL('../../dist/cli/model-child.js', import.meta.url));
@@ -23,20 +23,10 @@ const FINISH_MS = 3000;
 const USAGE_STATUS = 2;
 const NEWEST_PF: PfPersonality = 'linux-7.3';
 
-/** A line of the model. */
-interface Report {
-  readonly ready?: boolean;
-  readonly ports?: NicCounters[];
-  readonly idle: number;
-  readonly latency: LatencyRow[];
-}
-
 /** What to plug into each port, and how many VFs each has. */
 export interface HostedModelSetup {
   readonly ports: readonly string[];
   readonly vfs: number;
-  /** Between two of its reports; default 1. */
-  readonly intervalSeconds?: number;
   /** MTU of the PF, which has to be above 1,500 for jumbo frames. */
   readonly pfMtu?: number;
 }
@@ -46,7 +36,7 @@ export class HostedModel {
   /** Rows of the last report of the model. */
   rows: readonly NicCounters[] = [];
   /** What else that report said; empty before the first. */
-  load: { readonly idle?: number; readonly latency?: readonly LatencyRow[] } = {};
+  load: Partial<Pick<ModelReport, 'idle' | 'latency'>> = {};
   private readonly folder: string;
   private readonly child: ChildProcess;
   private readonly exited: Promise<number>;
@@ -55,14 +45,18 @@ export class HostedModel {
   private finishing = false;
 
   /** @param onLost called when the model ends without having been told to */
-  private constructor(setup: HostedModelSetup, onLost: (error: Error) => void) {
+  private constructor(
+    setup: HostedModelSetup,
+    intervalSeconds: number,
+    onLost: (error: Error) => void,
+  ) {
     // Made and removed by the model, so that it goes too where this process is killed.
     this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
     const args = [CHILD, '--dir', this.folder];
     args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
     // The PF that answers the first question: each protocol version that is refused costs 24 messages.
     args.push('--pf', NEWEST_PF);
-    if (setup.intervalSeconds !== undefined) args.push('--interval', `${setup.intervalSeconds}`);
+    args.push('--interval', `${intervalSeconds}`);
     if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
     for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);
     // Certificates that a model has no use for cost Node.js 30 ms of its start.
@@ -89,10 +83,12 @@ export class HostedModel {
 
   /**
    * Starts a model and waits until it serves.
+   * @param intervalSeconds between two of its reports; 0: only the last one
    * @throws UsageError for a wrong SPEC, Error where it does not come up
    */
   static async start(
     setup: HostedModelSetup,
+    intervalSeconds: number,
     onLost: (error: Error) => void,
   ): Promise<HostedModel> {
     if (setup.ports.length > MAX_PORTS) {
@@ -100,7 +96,7 @@ export class HostedModel {
         `model:P.V: expected ports 0 to ${MAX_PORTS - 1}, got addresses that need ${setup.ports.length} ports`,
       );
     }
-    const model = new HostedModel(setup, onLost);
+    const model = new HostedModel(setup, intervalSeconds, onLost);
     let timer: NodeJS.Timeout | undefined;
     const outcome = await Promise.race([
       new Promise<'ready'>((resolve) => {
@@ -142,9 +138,11 @@ export class HostedModel {
   }
 
   private take(line: string): void {
-    const message = JSON.parse(line) as Report;
-    if (message.ready === true) this.ready?.();
-    if (message.ports === undefined) return;
+    const message = JSON.parse(line) as { ready: true } | ModelReport;
+    if ('ready' in message) {
+      this.ready?.();
+      return;
+    }
     this.rows = message.ports;
     this.load = { idle: message.idle, latency: message.latency };
   }

@@ -114,8 +114,8 @@ async function run(args: ParsedArguments): Promise<number> {
   const what = plan(args);
   const session = new Session(what);
   // First of all, so that the model's process starts while this one loads the driver.
-  const setup = what.model && { ...what.model, intervalSeconds: what.intervalSeconds };
-  const starting = setup && HostedModel.start(setup, (error) => session.fail(error));
+  const onLost = (error: Error): void => session.fail(error);
+  const starting = what.model && HostedModel.start(what.model, what.intervalSeconds, onLost);
   starting?.catch(() => {}); // it is awaited below, and may fail before
   const { runForwarder } = await import('./forwarder.ts');
   await runForwarder(what, session, starting);

@@ -1,7 +1,7 @@
 // The JSON object with which a model says how it is doing: `ixy model`, and the one that a command starts for itself.
 
 import type { NicCounters } from '../model/nic.ts';
-import { type LatencyCounts, latencyRow } from '../model/ports/latency.ts';
+import { type LatencyCounts, type LatencyRow, latencyRow } from '../model/ports/latency.ts';
 
 /** How the model itself is doing. */
 export interface ModelLoad {
@@ -11,13 +11,22 @@ export interface ModelLoad {
   readonly latency: readonly LatencyCounts[];
 }
 
+/** See the head of this file. */
+export interface ModelReport {
+  readonly seconds: number;
+  /** Always empty: the model has no devices of its own; the key is there because every command has it. */
+  readonly devices: readonly [];
+  readonly ports: readonly NicCounters[];
+  readonly idle: number;
+  readonly latency: readonly LatencyRow[];
+}
+
 /** @param seconds since the start, to three places */
 export function modelReport(
   seconds: number,
   ports: readonly NicCounters[],
   load: ModelLoad,
-): object {
+): ModelReport {
   const idle = Math.round(load.idle * 1000) / 1000;
-  // The model has no devices of its own; the key is there because every command has it.
   return { seconds, devices: [], ports, idle, latency: load.latency.map(latencyRow) };
 }

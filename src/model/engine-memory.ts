@@ -34,7 +34,8 @@ export class EngineMemory {
   heap: Int32Array;
   bytes: Uint8Array;
   /** 64-bit words, for load-to-store copies only. */
-  wide: BigUint64Array;
+  /** The heap as all kinds of words. */
+  views: ArenaViews;
   /** By slot (V_SLOT). */
   readonly vfs: EngineVf[] = [];
   /** Heap word of SCRATCH_BYTES, for a frame that has to be put together before it is delivered. */
@@ -50,7 +51,7 @@ export class EngineMemory {
     this.scratch = scratch >>> 2;
     this.heap = views.i32;
     this.bytes = views.u8;
-    this.wide = views.u64;
+    this.views = views;
     this.loops = makePlainLoops(views, this.batch);
   }
 
@@ -59,7 +60,7 @@ export class EngineMemory {
     if (views.i32 === this.heap) return;
     this.heap = views.i32;
     this.bytes = views.u8;
-    this.wide = views.u64;
+    this.views = views;
     this.loops = makePlainLoops(views, this.batch);
   }
 
@@ -137,47 +138,5 @@ export class EngineMemory {
       at += length;
     }
     return true;
-  }
-}
-
-/** From this many bytes on, the builtin's fixed cost pays (node 20 on an EPYC: 35 ns and 2.5 bytes a cycle). */
-const BUILTIN_BYTES = 448;
-
-/**
- * Copies `length` bytes between word-aligned heap places that do not overlap; no byte beyond is changed.
- * @param to heap word
- * @param from heap word
- */
-export function copyWords(memory: EngineMemory, to: number, from: number, length: number): void {
-  const h = memory.heap;
-  if (((to | from) & 1) !== 0 || length >= BUILTIN_BYTES) {
-    const start = (from << 2) >>> 0;
-    memory.bytes.copyWithin((to << 2) >>> 0, start, start + length);
-    return;
-  }
-  const wide = memory.wide;
-  const t = to >>> 1;
-  const f = from >>> 1;
-  const quads = length >> 3;
-  let i = 0;
-  for (; i + 4 <= quads; i = (i + 4) | 0) {
-    const x = (t + i) | 0;
-    const y = (f + i) | 0;
-    wide[x] = wide[y] as bigint;
-    wide[x + 1] = wide[y + 1] as bigint;
-    wide[x + 2] = wide[y + 2] as bigint;
-    wide[x + 3] = wide[y + 3] as bigint;
-  }
-  for (; i < quads; i = (i + 1) | 0) wide[t + i] = wide[f + i] as bigint;
-  const rest = length & 7;
-  if (rest === 0) return;
-  let at = quads << 1;
-  if (rest >= 4) {
-    h[to + at] = h[from + at] as number;
-    at++;
-  }
-  if ((rest & 3) !== 0) {
-    const mask = (1 << ((rest & 3) << 3)) - 1;
-    h[to + at] = ((h[to + at] as number) & ~mask) | ((h[from + at] as number) & mask);
   }
 }

@@ -3,6 +3,7 @@
 // (engine-layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
 // no header split and no receive-side coalescing. Interrupts are only marked here.
 
+import { copyWords } from './copy-words.ts';
 import {
   C_RX_MULTICAST,
   C_RX_OCTETS,
@@ -30,7 +31,7 @@ import {
   V_RX_QUEUES,
   WARN_TAIL,
 } from './engine-layout.ts';
-import { copyWords, type EngineMemory } from './engine-memory.ts';
+import type { EngineMemory } from './engine-memory.ts';
 import { packetType, tagControl } from './packet-type.ts';
 import { RETA_ENTRIES, RssHasher, retaEntry } from './rss.ts';
 
@@ -98,8 +99,8 @@ export class RxEngine {
     let source = w;
     if (strip) {
       source = this.memory.scratch;
-      copyWords(this.memory, source, w, 12);
-      copyWords(this.memory, source + 3, w + 4, length - 16);
+      copyWords(this.memory.views, source, w, 12);
+      copyWords(this.memory.views, source + 3, w + 4, length - 16);
     }
     info |= packetType(h, w + tagged);
     const vp = tagged !== 0 && !hidden ? STATUS_VP : 0;
@@ -197,7 +198,7 @@ export class RxEngine {
       this.memory.scatter(q, low, high, source, bytes);
       return;
     }
-    copyWords(this.memory, offset >>> 2, source >>> 2, bytes);
+    copyWords(this.memory.views, offset >>> 2, source >>> 2, bytes);
   }
 
   private ringFault(q: number, head: number, write: boolean): void {

@@ -4,6 +4,7 @@
 // copy of its own frames, and there is no default pool: what nobody takes is `filtered`.
 
 import { MIN_FRAME } from '../hw/descriptors.ts';
+import { copyWords } from './copy-words.ts';
 import {
   C_DISABLED,
   C_SPOOFED,
@@ -19,7 +20,7 @@ import {
   V_SOURCE_OK,
   VF_WORDS,
 } from './engine-layout.ts';
-import { copyWords, type EngineMemory } from './engine-memory.ts';
+import type { EngineMemory } from './engine-memory.ts';
 import { DELIVERED, FAULT, type RxEngine, STATUS_LB } from './engine-rx.ts';
 import { ETHERTYPE_VLAN, tagControl } from './packet-type.ts';
 import { FILTERED, Replication } from './replication.ts';
@@ -116,7 +117,7 @@ export class PortSwitch implements Ingress {
     if (v === 0) return this.spread(e, w, length, tagged, closedLoop);
     const { loops, batch } = this.memory;
     if (tagged === 0 && loops.claim(v, length, 1) === 1) {
-      copyWords(this.memory, batch.targets[0] as number, w, length);
+      copyWords(this.memory.views, batch.targets[0] as number, w, length);
       batch.sizes[0] = length;
       loops.commit(v, 1);
       return OFFER.TAKEN;

@@ -38,7 +38,7 @@ const ahead = new Map<string, Promise<CodeCopy<unknown>>[]>();
 /** Loads copies that `freshCopy` hands out later: for a thread that has time before it makes its queues. */
 export function loadAhead(name: string, importer: string, shared: unknown, count: number): void {
   const key = new URL(name, importer).href;
-  const copies = Array.from({ length: count }, () => load(name, importer, shared));
+  const copies = Array.from({ length: count }, () => load(key, importer, shared));
   ahead.set(key, [...(ahead.get(key) ?? []), ...copies]);
 }
 
@@ -53,19 +53,18 @@ export async function freshCopy<Module>(
   importer: string,
   shared: Module,
 ): Promise<CodeCopy<Module>> {
-  const waiting = ahead.get(new URL(name, importer).href)?.shift();
-  return (waiting ?? load(name, importer, shared)) as Promise<CodeCopy<Module>>;
+  const key = new URL(name, importer).href;
+  return (ahead.get(key)?.shift() ?? load(key, importer, shared)) as Promise<CodeCopy<Module>>;
 }
 
 async function load<Module>(
-  name: string,
+  key: string,
   importer: string,
   shared: Module,
 ): Promise<CodeCopy<Module>> {
-  const key = new URL(name, importer).href;
   const slot = takeSlot(key);
   try {
-    const href = new URL(`${name}${extensionOf(importer)}?q=${slot}`, importer).href;
+    const href = `${key}${extensionOf(importer)}?q=${slot}`;
     return { module: (await import(/* @vite-ignore */ href)) as Module, key, slot };
   } catch {
     return { module: shared, key, slot };

@@ -2,6 +2,7 @@
 // Frames wait in a bounded queue of copies while the target VF has no descriptor;
 // what does not fit is dropped and counted. The link is up while both ends are plugged in.
 
+import { copyWords } from '../copy-words.ts';
 import { type FrameBatch, LOOP_BATCH } from '../plain-loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type PortContext } from './port-context.ts';
@@ -173,11 +174,11 @@ export class CablePort implements WirePort {
       this.dropped++;
       return;
     }
-    const { i32, u8 } = this.context.views();
+    const views = this.context.views();
     const to = this.queue + at + HEADER_BYTES;
-    i32[(this.queue + at) >>> 2] = length;
-    if ((offset & 7) === 0) this.context.frameLoops().copyFrame(to >>> 2, offset >>> 2, length);
-    else u8.copyWithin(to, offset, offset + length);
+    views.i32[(this.queue + at) >>> 2] = length;
+    if ((offset & 3) === 0) copyWords(views, to >>> 2, offset >>> 2, length);
+    else views.u8.copyWithin(to, offset, offset + length);
     this.tail = at + recordBytes(length);
     if (this.tail === QUEUE_BYTES) this.tail = 0;
   }

@@ -4,6 +4,7 @@
 // Format of the frames: frame-format.ts.
 
 import type { ArenaViews } from '../../memory/layout.ts';
+import { copyWords } from '../copy-words.ts';
 import type { FrameBatch } from '../plain-loops.ts';
 import { WORD_PROTOCOL, WORD_TYPE } from './frame-format.ts';
 
@@ -51,10 +52,8 @@ export interface FrameLoops {
    * @param g heap word of the generator's state block
    */
   write(g: number, n: number): void;
-  /** Copies the n frames of `offsets` (multiples of 8) and `lengths` to `targets`, their bytes to `sizes`. */
+  /** Copies the n frames of `offsets` (multiples of 4) and `lengths` to `targets`, their bytes to `sizes`. */
   copyRun(n: number): void;
-  /** Copies one frame between heap words that are even; no byte beyond its `length` is changed. */
-  copyFrame(to: number, from: number, length: number): void;
   /**
    * Passes over the frames of `offsets` and `lengths`, from index i on, that are intact (all but the MACs is what the
    * generator makes for their length, any flow and number), of this stream, of a length that has a cache line, and
@@ -127,25 +126,10 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
     h[g + TURN] = turn;
   }
 
-  function copyFrame(to: number, from: number, length: number): void {
-    if (length >= BUILTIN_BYTES) {
-      const start = (from << 2) >>> 0;
-      u8.copyWithin((to << 2) >>> 0, start, start + length);
-      return;
-    }
-    const t = to >>> 1;
-    const f = from >>> 1;
-    const quads = length >>> 3;
-    for (let k = 0; k < quads; k = (k + 1) | 0) u64[t + k] = u64[f + k];
-    const word = length >>> 2;
-    if ((word & 1) !== 0) h[to + word - 1] = h[from + word - 1];
-    if ((length & 3) !== 0) h[to + word] = lastWord(to, from, word, length);
-  }
-
   function copyRun(n: number): void {
     for (let i = 0; i < n; i = (i + 1) | 0) {
       sizes[i] = lengths[i];
-      copyFrame(targets[i], offsets[i] >>> 2, lengths[i]);
+      copyWords(views, targets[i], offsets[i] >>> 2, lengths[i]);
     }
   }
 
@@ -239,5 +223,5 @@ export function makeFrameLoops(views: ArenaViews, batch: FrameBatch): FrameLoops
     return mask === 0 || ((h[word + whole] ^ h[pattern + whole]) & mask) === 0;
   }
 
-  return { write, copyRun, copyFrame, inOrder };
+  return { write, copyRun, inOrder };
 }
