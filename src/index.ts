@@ -1,6 +1,5 @@
 // The public names of ixy.ts.
 
-export { createModel } from './create-model.ts';
 export { RX_FLAGS } from './hw/descriptors.ts';
 export type { FrameCallback } from './ixgbevf/fused-ring.ts';
 export type { Health } from './ixgbevf/health.ts';
@@ -20,6 +19,7 @@ export { IxgbeVf, openVf } from './ixgbevf/vf.ts';
 export { type Arena, processArena } from './memory/arena.ts';
 export { Mempool, type MempoolHandle, type MempoolOptions } from './memory/mempool.ts';
 export { type PacketViews, packetViews } from './memory/packet-views.ts';
+export { createModel } from './model/create-model.ts';
 export type { LocalModel, LocalModelOptions } from './model/local-model.ts';
 export type { NicCounters } from './model/nic.ts';
 export type { NicPortOptions } from './model/nic-port.ts';

@@ -1,13 +1,12 @@
 // From an address to a running VF: picks the backend, starts the driver. The only file that knows all of them.
 
-import { parseAddress } from './address.ts';
 import type { VfOptions } from './ixgbevf/options.ts';
 import { type IxgbeVf, openVf } from './ixgbevf/vf.ts';
 import { processArena } from './memory/arena.ts';
 import { createMempool, type Mempool, type MempoolOptions } from './memory/mempool.ts';
 import type { LocalModel } from './model/local-model.ts';
-
 import { type Log, silentLog } from './support/log.ts';
+import { parseAddress } from './vfio/address.ts';
 import type { VfioDevice } from './vfio/device.ts';
 import { VfioUserDevice } from './vfio/user/client.ts';
 

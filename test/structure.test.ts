@@ -15,20 +15,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   vfio: ['memory', 'support', 'hw'],
   ixgbevf: ['hw', 'memory', 'vfio/device.ts', 'support'],
   model: ['hw', 'memory', 'vfio/device.ts', 'vfio/user', 'support'],
-  'address.ts': [],
-  'open.ts': ['address.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support'],
-  'create-model.ts': ['model', 'memory'],
-  'index.ts': [
-    'create-model.ts',
-    'open.ts',
-    'hw/descriptors.ts',
-    'ixgbevf',
-    'model',
-    'vfio',
-    'memory',
-    'support',
-  ],
-  cli: ['address.ts', 'open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
+  'open.ts': ['ixgbevf', 'model', 'vfio', 'memory', 'support'],
+  'index.ts': ['open.ts', 'hw/descriptors.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support'],
+  cli: ['open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
 };
 
 function filesUnder(folder: string): string[] {

@@ -2,10 +2,10 @@
 // line, opens device and output, and ends it all; the capturing thread is dump-worker.ts. Standard
 // output carries frames or JSON and nothing else; what is said to a person goes to stderr.
 
-import { parseAddress } from '../address.ts';
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import { processArena } from '../memory/arena.ts';
 import { open } from '../open.ts';
+import { parseAddress } from '../vfio/address.ts';
 import {
   type Command,
   flagOption,

@@ -1,7 +1,7 @@
 // A frame as one line for a person, much like tcpdump's: time, MACs, VLAN, what is inside, length.
 // Knows ARP, IPv4, IPv6, UDP, TCP, ICMP; everything else shows as its number.
 
-import { formatMac } from '../ixgbevf/mac.ts';
+import { formatMac } from '../support/mac.ts';
 
 const ETHER_BYTES = 14;
 const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];

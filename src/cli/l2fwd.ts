@@ -1,9 +1,9 @@
 // `ixy l2fwd`: forwards between two VFs. This file parses the command line and starts the
 // model, where there is to be one; forwarder.ts does the rest, and is loaded meanwhile.
 
-import { parseAddress } from '../address.ts';
 import { MAX_RING, MIN_RING } from '../hw/descriptors.ts';
-import { parseStationMac } from '../ixgbevf/mac.ts';
+import { parseStationMac } from '../support/mac.ts';
+import { parseAddress } from '../vfio/address.ts';
 import {
   type Command,
   flagOption,

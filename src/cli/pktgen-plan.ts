@@ -1,7 +1,7 @@
 // What `ixy pktgen` is told, checked: options to devices, frames and limits. Makes nothing.
 
-import { parseAddress } from '../address.ts';
-import { parseStationMac } from '../ixgbevf/mac.ts';
+import { parseStationMac } from '../support/mac.ts';
+import { parseAddress } from '../vfio/address.ts';
 import {
   flagOption,
   integerOption,

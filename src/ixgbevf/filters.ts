@@ -4,8 +4,8 @@
 import { apiAtLeast, MAX_MULTICAST_HASHES, XCAST } from '../hw/mailbox.ts';
 import { MailboxError } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
+import { formatMac, parseMac } from '../support/mac.ts';
 import type { Registration } from './handshake.ts';
-import { formatMac, parseMac } from './mac.ts';
 import type { Mailbox } from './mailbox.ts';
 import { checkInteger } from './options.ts';
 import { requestMulticast, requestVlan, requestXcastMode } from './requests.ts';

@@ -6,10 +6,10 @@ import { type ApiVersion, apiAtLeast } from '../hw/mailbox.ts';
 import { MAX_QUEUES, VFCTRL, VTEIAC, VTEIAM, VTEICR, VTEIMC } from '../hw/registers.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
+import { formatMac, isStationMac, type MacBytes, randomMac } from '../support/mac.ts';
 import { pollUntil } from '../support/poll.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { flush, readRegister, writeRegister } from './access.ts';
-import { formatMac, isStationMac, type MacBytes, randomMac } from './mac.ts';
 import type { Mailbox } from './mailbox.ts';
 import { awaitStopped, disableQueues, writeQueueDefaults } from './queue-setup.ts';
 import {

@@ -10,8 +10,8 @@ import type { Mempool } from '../memory/mempool.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import { DeviceError } from '../support/errors.ts';
 import { type Log, silentLog } from '../support/log.ts';
+import { type MacBytes, parseStationMac } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
-import { type MacBytes, parseStationMac } from './mac.ts';
 import { METADATA, STRIP_VLAN } from './queue-memory.ts';
 import { usableBufferBytes } from './queue-setup.ts';
 

@@ -13,7 +13,7 @@ import {
 } from '../hw/mailbox.ts';
 import { MAX_QUEUES } from '../hw/registers.ts';
 import { MailboxError } from '../support/errors.ts';
-import { formatMac, type MacBytes, macFromWords, macToWords } from './mac.ts';
+import { formatMac, type MacBytes, macFromWords, macToWords } from '../support/mac.ts';
 import type { Mailbox } from './mailbox.ts';
 
 const { ACK, NACK } = MESSAGE.mask;

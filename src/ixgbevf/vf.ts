@@ -7,11 +7,11 @@ import type { ApiVersion } from '../hw/mailbox.ts';
 import type { Arena } from '../memory/arena.ts';
 import type { Mempool } from '../memory/mempool.ts';
 import { VfioError } from '../support/errors.ts';
+import { formatMac, parseStationMac } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { disabledQueue, type Health } from './health.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { LinkState } from './link.ts';
-import { formatMac, parseStationMac } from './mac.ts';
 import {
   checkDevice,
   checkPlatform,

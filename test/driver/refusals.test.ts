@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseAddress } from '../../src/address.ts';
 import { parseCommandLine, UsageError } from '../../src/cli/arguments.ts';
 import { l2fwd } from '../../src/cli/l2fwd.ts';
 import { createModel, open, PcapError, VfioError } from '../../src/index.ts';
 import type { LocalModel } from '../../src/model/local-model.ts';
+import { parseAddress } from '../../src/vfio/address.ts';
 import { useRigs } from '../suites/driver/rig.ts';
 import { directHarness } from '../support/driver-harness.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { type MacWish, register, resetVf } from '../../src/ixgbevf/handshake.ts';
-import { formatMac } from '../../src/ixgbevf/mac.ts';
 import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
 import { DeviceError } from '../../src/support/errors.ts';
 import { silentLog } from '../../src/support/log.ts';
+import { formatMac } from '../../src/support/mac.ts';
 import { linuxPf, ScriptedDevice } from '../support/scripted-device.ts';
 
 const noWish: MacWish = { chosen: undefined, fallback: undefined };

@@ -3,12 +3,12 @@
 //   driver-checks.mjs ADDRESS0 ADDRESS1
 // The addresses may be vfio-user sockets, too.
 
-import { parseAddress } from '../../dist/address.js';
 import { openVf } from '../../dist/ixgbevf/vf.js';
 import { processArena } from '../../dist/memory/arena.js';
 import { createMempool } from '../../dist/memory/mempool.js';
 import { packetViews } from '../../dist/memory/packet-views.js';
 import { native } from '../../dist/support/native.js';
+import { parseAddress } from '../../dist/vfio/address.js';
 import { VfioUserDevice } from '../../dist/vfio/user/client.js';
 import { interruptChecks } from './interrupt-checks.mjs';
 

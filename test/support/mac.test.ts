@@ -6,7 +6,7 @@ import {
   parseMac,
   parseStationMac,
   randomMac,
-} from '../../src/ixgbevf/mac.ts';
+} from '../../src/support/mac.ts';
 
 test('text that is not six hex pairs is a TypeError that shows it', () => {
   for (const text of ['', '02:00:00:00:00', '02:00:00:00:00:0g', '020000000001', '2:0:0:0:0:1']) {
