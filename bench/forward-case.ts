@@ -6,7 +6,7 @@
 // Prints one line a run.
 // Usage: node dist/bench/forward-case.js forward|fused|rx|tx DEVICES BATCH PACKETS RUNS
 
-import { openFused } from '#dist/ixgbevf/queues.js';
+import { openFused } from '#dist/ixgbevf/queue/queues.js';
 import { processArena } from '#dist/memory/arena.js';
 import { BUF_LIMIT, LENGTH_TABLE } from '#dist/memory/layout.js';
 import { createMempool } from '#dist/memory/mempool.js';

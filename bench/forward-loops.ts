@@ -2,7 +2,7 @@
 // forward-case.ts takes a copy of this module a direction, as the driver does for
 // its own loops: code that two directions share is slower.
 
-import type { RxQueue, TxQueue } from '#dist/ixgbevf/queues.js';
+import type { RxQueue, TxQueue } from '#dist/ixgbevf/queue/queues.js';
 import type { Mempool } from '#dist/memory/mempool.js';
 
 /** Receives, adds one to the first byte of each frame and transmits, until the rx ring is empty. */

@@ -4,7 +4,7 @@
 // Usage: npm run bench:micro
 
 import { bench, group, run } from 'mitata';
-import { openFused } from '#dist/ixgbevf/queues.js';
+import { openFused } from '#dist/ixgbevf/queue/queues.js';
 import { processArena } from '#dist/memory/arena.js';
 import { createMempool } from '#dist/memory/mempool.js';
 import { makeStubNic } from './stub-nic.ts';

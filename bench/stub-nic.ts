@@ -7,8 +7,13 @@ import {
   clearDescriptors,
   createQueue,
   type QueueMemory,
-} from '#dist/ixgbevf/queue-memory.js';
-import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from '#dist/ixgbevf/queues.js';
+} from '#dist/ixgbevf/queue/memory.js';
+import {
+  openRxQueue,
+  openTxQueue,
+  type RxQueue,
+  type TxQueue,
+} from '#dist/ixgbevf/queue/queues.js';
 import { processArena } from '#dist/memory/arena.js';
 import type { Mempool } from '#dist/memory/mempool.js';
 

@@ -1,11 +1,11 @@
 // The public names of ixy.ts.
 
 export { RX_FLAGS } from './hw/descriptors.ts';
-export type { FrameCallback } from './ixgbevf/fused-ring.ts';
 export type { Health } from './ixgbevf/health.ts';
 export type { LinkState } from './ixgbevf/link.ts';
 export type { VfOptions } from './ixgbevf/options.ts';
-export type { QueueHandle } from './ixgbevf/queue-memory.ts';
+export type { FrameCallback } from './ixgbevf/queue/fused-ring.ts';
+export type { QueueHandle } from './ixgbevf/queue/memory.ts';
 export {
   openFused,
   openRxQueue,
@@ -13,7 +13,7 @@ export {
   type QueueCounters,
   RxQueue,
   TxQueue,
-} from './ixgbevf/queues.ts';
+} from './ixgbevf/queue/queues.ts';
 export type { VfStatistics } from './ixgbevf/statistics.ts';
 export { IxgbeVf, openVf } from './ixgbevf/vf.ts';
 export { type Arena, processArena } from './memory/arena.ts';

@@ -3,8 +3,8 @@
 // signals and reports.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
-import { openRxQueue } from '../ixgbevf/queues.ts';
+import type { QueueHandle } from '../ixgbevf/queue/memory.ts';
+import { openRxQueue } from '../ixgbevf/queue/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
 import { type PacketViews, packetViews } from '../memory/packet-views.ts';

@@ -3,8 +3,8 @@
 // spinning thread never runs a signal handler.
 
 import { parentPort } from 'node:worker_threads';
-import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
-import { loadQueueCode, openRxQueue, openTxQueue } from '../ixgbevf/queues.ts';
+import type { QueueHandle } from '../ixgbevf/queue/memory.ts';
+import { loadQueueCode, openRxQueue, openTxQueue } from '../ixgbevf/queue/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
 import { freshCopy, loadAhead } from '../support/code-copy.ts';

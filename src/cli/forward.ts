@@ -3,7 +3,7 @@
 // received, so that pressure goes back to the NIC; after 100 ms without a place, or at
 // once where the link is down, it is given up and counted. An 82599 VF may only send its own source MAC, hence the rewrite.
 
-import type { RxQueue, TxQueue } from '../ixgbevf/queues.ts';
+import type { RxQueue, TxQueue } from '../ixgbevf/queue/queues.ts';
 import { BUF_SHIFT, viewsOf } from '../memory/layout.ts';
 import type { Mempool } from '../memory/mempool.ts';
 import { readUs, systemClock } from '../support/clock.ts';

@@ -2,7 +2,7 @@
 // The frames move in forward.ts, on threads of their own (forward-worker.ts).
 
 import type { Worker } from 'node:worker_threads';
-import { loadQueueCode } from '../ixgbevf/queues.ts';
+import { loadQueueCode } from '../ixgbevf/queue/queues.ts';
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import { processArena } from '../memory/arena.ts';
 import { mempool, open } from '../open.ts';

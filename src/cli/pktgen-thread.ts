@@ -2,7 +2,7 @@
 // ended, and what it counts. The thread itself: pktgen-worker.ts.
 
 import { randomInt } from 'node:crypto';
-import type { QueueHandle } from '../ixgbevf/queue-memory.ts';
+import type { QueueHandle } from '../ixgbevf/queue/memory.ts';
 import type { IxgbeVf } from '../ixgbevf/vf.ts';
 import { processArena } from '../memory/arena.ts';
 import type { Mempool } from '../memory/mempool.ts';

@@ -5,8 +5,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { at } from '../hw/define.ts';
 import { VFTDH, VFTDT } from '../hw/registers.ts';
-import { QUEUE, type QueueHandle } from '../ixgbevf/queue-memory.ts';
-import { openRxQueue, openTxQueue, type RxQueue } from '../ixgbevf/queues.ts';
+import { QUEUE, type QueueHandle } from '../ixgbevf/queue/memory.ts';
+import { openRxQueue, openTxQueue, type RxQueue } from '../ixgbevf/queue/queues.ts';
 import { viewsOf } from '../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../memory/mempool.ts';
 import { native } from '../support/native.ts';

@@ -1,6 +1,6 @@
 // The mailbox between a VF and its PF: message word 0, opcodes, API versions.
 // linux ixgbevf/mbx.h and DPDK ixgbe_mbx.h. How a message is carried is the
-// driver's (src/ixgbevf/mailbox.ts) and the model's (src/model) business.
+// driver's (src/ixgbevf/mailbox/mailbox.ts) and the model's (src/model) business.
 
 import { fields } from './define.ts';
 

@@ -7,7 +7,7 @@ import { VFTDH, VFTDT } from '../hw/registers.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { readRegister } from './access.ts';
 import type { LinkState } from './link.ts';
-import { queueEnabled } from './queue-setup.ts';
+import { queueEnabled } from './queue/setup.ts';
 
 /** A tx queue that does not move. */
 export interface StuckQueue {

@@ -8,7 +8,7 @@ import { VFLINKS } from '../hw/registers.ts';
 import type { Clock } from '../support/clock.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { readRegister } from './access.ts';
-import type { Mailbox } from './mailbox.ts';
+import type { Mailbox } from './mailbox/mailbox.ts';
 
 /** The link as the VF can use it. */
 export interface LinkState {

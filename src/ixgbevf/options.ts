@@ -12,8 +12,8 @@ import { DeviceError } from '../support/errors.ts';
 import { type Log, silentLog } from '../support/log.ts';
 import { type MacBytes, parseStationMac } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
-import { METADATA, STRIP_VLAN } from './queue-memory.ts';
-import { usableBufferBytes } from './queue-setup.ts';
+import { METADATA, STRIP_VLAN } from './queue/memory.ts';
+import { usableBufferBytes } from './queue/setup.ts';
 
 /** How to open a VF. */
 export interface VfOptions {

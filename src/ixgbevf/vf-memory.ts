@@ -5,7 +5,7 @@ import type { Arena } from '../memory/arena.ts';
 import { createMempool, destroyMempool, type Mempool } from '../memory/mempool.ts';
 import type { Log } from '../support/log.ts';
 import { ownBufferBytes, type VfSettings } from './options.ts';
-import { createQueue, destroyQueue, disarm, type QueueMemory } from './queue-memory.ts';
+import { createQueue, destroyQueue, disarm, type QueueMemory } from './queue/memory.ts';
 
 /** Queues and mempools of one VF. */
 export interface VfMemory {

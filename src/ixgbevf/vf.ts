@@ -1,6 +1,6 @@
 // A Virtual Function as its user holds it: open, look after, close. Everything
 // here is the slow path and may block for up to a few seconds where the PF does
-// not answer; frames move in rx-ring.ts and tx-ring.ts. The steps behind it are
+// not answer; frames move in queue/rx-ring.ts and queue/tx-ring.ts. The steps behind it are
 // lifecycle.ts.
 
 import type { ApiVersion } from '../hw/mailbox.ts';
@@ -19,7 +19,7 @@ import {
   type VfOptions,
   type VfSettings,
 } from './options.ts';
-import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from './queues.ts';
+import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from './queue/queues.ts';
 import type { VfStatistics } from './statistics.ts';
 import { createVfMemory, freeVfMemory, type VfMemory } from './vf-memory.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LinkMonitor, linkSpeedMbps } from '../../src/ixgbevf/link.ts';
-import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
+import { Mailbox } from '../../src/ixgbevf/mailbox/mailbox.ts';
 import { ScriptedDevice } from '../support/scripted-device.ts';
 
 const VFLINKS = 0x0010;

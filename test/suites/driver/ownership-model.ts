@@ -3,7 +3,7 @@
 // descriptors as they lie in the arena, the way a debugger would.
 
 import { expect } from 'vitest';
-import { QUEUE } from '../../../src/ixgbevf/queue-memory.ts';
+import { QUEUE } from '../../../src/ixgbevf/queue/memory.ts';
 import type { IxgbeVf } from '../../../src/ixgbevf/vf.ts';
 import { POOL } from '../../../src/memory/mempool.ts';
 import { type PacketViews, packetViews } from '../../../src/memory/packet-views.ts';

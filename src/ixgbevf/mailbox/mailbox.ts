@@ -3,13 +3,13 @@
 // "legacy" transport that every PF speaks up to API 1.4 and from 1.6 on.
 // What the messages say is in requests.ts. Not spoken: the ESX transport of API 1.5.
 
-import { MAILBOX_WORDS, MESSAGE, PF_CONTROL_PING, REQUEST } from '../hw/mailbox.ts';
-import { VFMAILBOX, VFMAILBOX_READ_TO_CLEAR, VFMBMEM } from '../hw/registers.ts';
-import type { Clock } from '../support/clock.ts';
-import { DeviceError, MailboxError } from '../support/errors.ts';
-import { pollUntil } from '../support/poll.ts';
-import type { VfioDevice } from '../vfio/device.ts';
-import { readRegister, writeRegister } from './access.ts';
+import { MAILBOX_WORDS, MESSAGE, PF_CONTROL_PING, REQUEST } from '../../hw/mailbox.ts';
+import { VFMAILBOX, VFMAILBOX_READ_TO_CLEAR, VFMBMEM } from '../../hw/registers.ts';
+import type { Clock } from '../../support/clock.ts';
+import { DeviceError, MailboxError } from '../../support/errors.ts';
+import { pollUntil } from '../../support/poll.ts';
+import type { VfioDevice } from '../../vfio/device.ts';
+import { readRegister, writeRegister } from '../access.ts';
 
 const { REQ, ACK, VFU, PFSTS, PFACK, RSTI, RSTD } = VFMAILBOX.mask;
 

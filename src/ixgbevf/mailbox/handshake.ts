@@ -2,16 +2,16 @@
 // MAC, API version and queues. linux ixgbevf_reset_hw_vf and ixgbevf_negotiate_api,
 // in nine numbered steps. What is configured afterwards, and its order, is vf.ts.
 
-import { type ApiVersion, apiAtLeast } from '../hw/mailbox.ts';
-import { MAX_QUEUES, VFCTRL, VTEIAC, VTEIAM, VTEICR, VTEIMC } from '../hw/registers.ts';
-import type { Clock } from '../support/clock.ts';
-import type { Log } from '../support/log.ts';
-import { formatMac, isStationMac, type MacBytes, randomMac } from '../support/mac.ts';
-import { pollUntil } from '../support/poll.ts';
-import type { VfioDevice } from '../vfio/device.ts';
-import { flush, readRegister, writeRegister } from './access.ts';
+import { type ApiVersion, apiAtLeast } from '../../hw/mailbox.ts';
+import { MAX_QUEUES, VFCTRL, VTEIAC, VTEIAM, VTEICR, VTEIMC } from '../../hw/registers.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Log } from '../../support/log.ts';
+import { formatMac, isStationMac, type MacBytes, randomMac } from '../../support/mac.ts';
+import { pollUntil } from '../../support/poll.ts';
+import type { VfioDevice } from '../../vfio/device.ts';
+import { flush, readRegister, writeRegister } from '../access.ts';
+import { awaitStopped, disableQueues, writeQueueDefaults } from '../queue/setup.ts';
 import type { Mailbox } from './mailbox.ts';
-import { awaitStopped, disableQueues, writeQueueDefaults } from './queue-setup.ts';
 import {
   negotiateApi,
   ONE_QUEUE,

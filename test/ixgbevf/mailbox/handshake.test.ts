@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { type MacWish, register, resetVf } from '../../src/ixgbevf/handshake.ts';
-import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
-import { DeviceError } from '../../src/support/errors.ts';
-import { silentLog } from '../../src/support/log.ts';
-import { formatMac } from '../../src/support/mac.ts';
-import { linuxPf, ScriptedDevice } from '../support/scripted-device.ts';
+import { type MacWish, register, resetVf } from '../../../src/ixgbevf/mailbox/handshake.ts';
+import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
+import { DeviceError } from '../../../src/support/errors.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import { formatMac } from '../../../src/support/mac.ts';
+import { linuxPf, ScriptedDevice } from '../../support/scripted-device.ts';
 
 const noWish: MacWish = { chosen: undefined, fallback: undefined };
 

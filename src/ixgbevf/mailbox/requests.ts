@@ -10,10 +10,10 @@ import {
   MAX_MULTICAST_HASHES,
   MESSAGE,
   REQUEST,
-} from '../hw/mailbox.ts';
-import { MAX_QUEUES } from '../hw/registers.ts';
-import { MailboxError } from '../support/errors.ts';
-import { formatMac, type MacBytes, macFromWords, macToWords } from '../support/mac.ts';
+} from '../../hw/mailbox.ts';
+import { MAX_QUEUES } from '../../hw/registers.ts';
+import { MailboxError } from '../../support/errors.ts';
+import { formatMac, type MacBytes, macFromWords, macToWords } from '../../support/mac.ts';
 import type { Mailbox } from './mailbox.ts';
 
 const { ACK, NACK } = MESSAGE.mask;

@@ -4,7 +4,7 @@ import {
   destroyQueue,
   disarm,
   type QueueMemory,
-} from '../../src/ixgbevf/queue-memory.ts';
+} from '../../../src/ixgbevf/queue/memory.ts';
 import {
   awaitStopped,
   disableQueues,
@@ -12,10 +12,10 @@ import {
   startTx,
   usableBufferBytes,
   writePacketTypes,
-} from '../../src/ixgbevf/queue-setup.ts';
-import { processArena } from '../../src/memory/arena.ts';
-import { createMempool, destroyMempool, type Mempool } from '../../src/memory/mempool.ts';
-import { ScriptedDevice } from '../support/scripted-device.ts';
+} from '../../../src/ixgbevf/queue/setup.ts';
+import { processArena } from '../../../src/memory/arena.ts';
+import { createMempool, destroyMempool, type Mempool } from '../../../src/memory/mempool.ts';
+import { ScriptedDevice } from '../../support/scripted-device.ts';
 
 const arena = processArena();
 const cleanups: (() => void)[] = [];

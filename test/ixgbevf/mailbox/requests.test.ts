@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
+import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
 import {
   linkEnabled,
   multicastHash,
@@ -11,8 +11,8 @@ import {
   requestVlan,
   requestXcastMode,
   resetRequest,
-} from '../../src/ixgbevf/requests.ts';
-import { linuxPf, ScriptedDevice, type ScriptedPf } from '../support/scripted-device.ts';
+} from '../../../src/ixgbevf/mailbox/requests.ts';
+import { linuxPf, ScriptedDevice, type ScriptedPf } from '../../support/scripted-device.ts';
 
 function setup(pf: ScriptedPf): { device: ScriptedDevice; mailbox: Mailbox } {
   const device = new ScriptedDevice();

@@ -2,17 +2,17 @@
 // and shared memory, in the thread that opened the device or in a Worker. The
 // loops behind `batch` are rx-ring.ts and tx-ring.ts.
 
-import { at } from '../hw/define.ts';
-import { MIN_FRAME } from '../hw/descriptors.ts';
-import { VFRDT, VFTDT } from '../hw/registers.ts';
-import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../memory/layout.ts';
-import { Mempool } from '../memory/mempool.ts';
-import { type Clock, systemClock } from '../support/clock.ts';
-import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../support/code-copy.ts';
-import { VfioError } from '../support/errors.ts';
-import type { VfioDevice } from '../vfio/device.ts';
+import { at } from '../../hw/define.ts';
+import { MIN_FRAME } from '../../hw/descriptors.ts';
+import { VFRDT, VFTDT } from '../../hw/registers.ts';
+import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
+import { Mempool } from '../../memory/mempool.ts';
+import { type Clock, systemClock } from '../../support/clock.ts';
+import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../../support/code-copy.ts';
+import { VfioError } from '../../support/errors.ts';
+import type { VfioDevice } from '../../vfio/device.ts';
 import * as fusedRing from './fused-ring.ts';
-import { CLOSED, COUNT_UNIT, QUEUE, type QueueHandle } from './queue-memory.ts';
+import { CLOSED, COUNT_UNIT, QUEUE, type QueueHandle } from './memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 import * as rxRing from './rx-ring.ts';
 import * as txRing from './tx-ring.ts';

@@ -9,17 +9,17 @@ import {
   destroyQueue,
   disarm,
   type QueueMemory,
-} from '../../src/ixgbevf/queue-memory.ts';
+} from '../../../src/ixgbevf/queue/memory.ts';
 import {
   openFused,
   openRxQueue,
   openTxQueue,
   type RxQueue,
   type TxQueue,
-} from '../../src/ixgbevf/queues.ts';
-import { processArena } from '../../src/memory/arena.ts';
-import { FLAGS_TABLE, HASH_TABLE, LENGTH_TABLE, VLAN_TABLE } from '../../src/memory/layout.ts';
-import { createMempool, type Mempool, type MempoolOptions } from '../../src/memory/mempool.ts';
+} from '../../../src/ixgbevf/queue/queues.ts';
+import { processArena } from '../../../src/memory/arena.ts';
+import { FLAGS_TABLE, HASH_TABLE, LENGTH_TABLE, VLAN_TABLE } from '../../../src/memory/layout.ts';
+import { createMempool, type Mempool, type MempoolOptions } from '../../../src/memory/mempool.ts';
 
 const arena = processArena();
 const DD_EOP = 0x3;

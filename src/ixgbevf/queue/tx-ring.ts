@@ -12,11 +12,11 @@ import {
   MIN_TX_LENGTH,
   TX_COMMAND,
   TX_STATUS,
-} from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../memory/layout.ts';
-import { POOL } from '../memory/mempool.ts';
-import { COUNT_UNIT, pairOf, QUEUE, refuseBatch, TX_BLOCK } from './queue-memory.ts';
+} from '../../hw/descriptors.ts';
+import { IOVA_HIGH } from '../../memory/iova.ts';
+import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../../memory/layout.ts';
+import { POOL } from '../../memory/mempool.ts';
+import { COUNT_UNIT, pairOf, QUEUE, refuseBatch, TX_BLOCK } from './memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 
 // Constants of this module, not imported bindings, in the loop: see rx-ring.ts.

@@ -5,8 +5,8 @@
 // keep V8 from hoisting the checks of `bufs` (10 % of this loop, node 24).
 // A queue has a copy of this module's code of its own (support/code-copy.ts).
 
-import { RX_FLAGS, RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
+import { RX_FLAGS, RX_FRAME_ERRORS, RX_STATUS } from '../../hw/descriptors.ts';
+import { IOVA_HIGH } from '../../memory/iova.ts';
 import {
   type ArenaViews,
   BUF_SHIFT,
@@ -14,9 +14,9 @@ import {
   HASH_TABLE,
   LENGTH_TABLE,
   VLAN_TABLE,
-} from '../memory/layout.ts';
-import { POOL } from '../memory/mempool.ts';
-import { COUNT_UNIT, METADATA, pairOf, QUEUE, refuseBatch } from './queue-memory.ts';
+} from '../../memory/layout.ts';
+import { POOL } from '../../memory/mempool.ts';
+import { COUNT_UNIT, METADATA, pairOf, QUEUE, refuseBatch } from './memory.ts';
 import { makeSkip } from './rx-skip.ts';
 
 // Imported bindings are cells that V8 loads and checks at every use; constants of this module fold

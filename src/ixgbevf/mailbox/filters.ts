@@ -1,13 +1,13 @@
 // What the VF asked to receive besides its own MAC: VLANs and multicast groups.
 // The PF forgets them at every reset, so they are kept here and sent again.
 
-import { apiAtLeast, MAX_MULTICAST_HASHES, XCAST } from '../hw/mailbox.ts';
-import { MailboxError } from '../support/errors.ts';
-import type { Log } from '../support/log.ts';
-import { formatMac, parseMac } from '../support/mac.ts';
+import { apiAtLeast, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
+import { MailboxError } from '../../support/errors.ts';
+import type { Log } from '../../support/log.ts';
+import { formatMac, parseMac } from '../../support/mac.ts';
+import { checkInteger } from '../options.ts';
 import type { Registration } from './handshake.ts';
 import type { Mailbox } from './mailbox.ts';
-import { checkInteger } from './options.ts';
 import { requestMulticast, requestVlan, requestXcastMode } from './requests.ts';
 
 const VLAN_REFUSED =

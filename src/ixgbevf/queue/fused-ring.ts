@@ -12,11 +12,11 @@ import {
   RX_STATUS,
   TX_COMMAND,
   TX_STATUS,
-} from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
-import { POOL } from '../memory/mempool.ts';
-import { COUNT_UNIT, pairOf, QUEUE, TX_BLOCK } from './queue-memory.ts';
+} from '../../hw/descriptors.ts';
+import { IOVA_HIGH } from '../../memory/iova.ts';
+import { type ArenaViews, BUF_SHIFT } from '../../memory/layout.ts';
+import { POOL } from '../../memory/mempool.ts';
+import { COUNT_UNIT, pairOf, QUEUE, TX_BLOCK } from './memory.ts';
 import type { Doorbell } from './rx-ring.ts';
 import { makeSkip } from './rx-skip.ts';
 

@@ -1,7 +1,7 @@
 // The memory of one rx or tx queue: descriptors, the buffer in each slot, and a
 // state block that threads share. Numbers only, so that a queue can be posted to
 // a Worker. Filling and emptying is here; moving frames is rx-ring.ts, tx-ring.ts;
-// registers are queue-setup.ts.
+// registers are setup.ts.
 
 import {
   DESCRIPTOR_SIZE,
@@ -11,12 +11,12 @@ import {
   RING_ALIGN,
   TX_CONTEXT_COMMAND,
   TX_CONTEXT_LENGTHS,
-} from '../hw/descriptors.ts';
-import type { Arena } from '../memory/arena.ts';
-import { IOVA_HIGH, type Iova, iovaOf } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
-import type { Mempool } from '../memory/mempool.ts';
-import type { SharedMemory } from '../memory/shared-memory.ts';
+} from '../../hw/descriptors.ts';
+import type { Arena } from '../../memory/arena.ts';
+import { IOVA_HIGH, type Iova, iovaOf } from '../../memory/iova.ts';
+import { type ArenaViews, BUF_SHIFT } from '../../memory/layout.ts';
+import type { Mempool } from '../../memory/mempool.ts';
+import type { SharedMemory } from '../../memory/shared-memory.ts';
 
 /**
  * What PACKETS and BYTES count in. From version 14 on V8 adds doubles that were whole numbers so far as integers, with

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { Filters } from '../../src/ixgbevf/filters.ts';
-import type { Registration } from '../../src/ixgbevf/handshake.ts';
-import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
-import type { Log } from '../../src/support/log.ts';
-import { linuxPf, ScriptedDevice } from '../support/scripted-device.ts';
+import { Filters } from '../../../src/ixgbevf/mailbox/filters.ts';
+import type { Registration } from '../../../src/ixgbevf/mailbox/handshake.ts';
+import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
+import type { Log } from '../../../src/support/log.ts';
+import { linuxPf, ScriptedDevice } from '../../support/scripted-device.ts';
 
 const registration: Registration = {
   mac: Uint8Array.of(2, 0, 0, 0, 0, 1),

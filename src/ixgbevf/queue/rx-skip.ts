@@ -3,11 +3,11 @@
 // buffers, so that the loops of rx-ring.ts and fused-ring.ts hold nothing but the
 // way of a whole frame.
 
-import { RX_FRAME_ERRORS, RX_STATUS } from '../hw/descriptors.ts';
-import { IOVA_HIGH } from '../memory/iova.ts';
-import { type ArenaViews, BUF_SHIFT } from '../memory/layout.ts';
-import { POOL } from '../memory/mempool.ts';
-import { QUEUE } from './queue-memory.ts';
+import { RX_FRAME_ERRORS, RX_STATUS } from '../../hw/descriptors.ts';
+import { IOVA_HIGH } from '../../memory/iova.ts';
+import { type ArenaViews, BUF_SHIFT } from '../../memory/layout.ts';
+import { POOL } from '../../memory/mempool.ts';
+import { QUEUE } from './memory.ts';
 import type { Doorbell } from './rx-ring.ts';
 
 const { DD, EOP } = RX_STATUS.mask;

@@ -1,9 +1,9 @@
 // Registers of the rx and tx queues: start, stop, defaults. 82599 DS sec 4.6.7
 // (rx) and 4.6.8 (tx), in the order of linux ixgbevf_configure_rx_ring and
-// _tx_ring. Descriptors and buffers are queue-memory.ts. On shared BAR pages a
+// _tx_ring. Descriptors and buffers are memory.ts. On shared BAR pages a
 // store reads back at once, so a VFSTATUS read goes before every read-back that is trusted.
 
-import { at, type Register } from '../hw/define.ts';
+import { at, type Register } from '../../hw/define.ts';
 import {
   DESCTYPE_ADVANCED_ONE_BUFFER,
   MAX_QUEUES,
@@ -26,12 +26,12 @@ import {
   VFTDWBAH,
   VFTDWBAL,
   VFTXDCTL,
-} from '../hw/registers.ts';
-import type { Clock } from '../support/clock.ts';
-import { pollUntil } from '../support/poll.ts';
-import type { VfioDevice } from '../vfio/device.ts';
-import { flush, instanceName, readRegister, writeRegister } from './access.ts';
-import { armRx, armTx, clearDescriptors, type QueueMemory, STRIP_VLAN } from './queue-memory.ts';
+} from '../../hw/registers.ts';
+import type { Clock } from '../../support/clock.ts';
+import { pollUntil } from '../../support/poll.ts';
+import type { VfioDevice } from '../../vfio/device.ts';
+import { flush, instanceName, readRegister, writeRegister } from '../access.ts';
+import { armRx, armTx, clearDescriptors, type QueueMemory, STRIP_VLAN } from './memory.ts';
 
 const KIB = 1024;
 /** Header buffer that linux ixgbevf programs even where headers are not split. */

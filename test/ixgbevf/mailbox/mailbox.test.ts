@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Mailbox } from '../../src/ixgbevf/mailbox.ts';
-import { DeviceError, MailboxError } from '../../src/support/errors.ts';
-import { ScriptedDevice } from '../support/scripted-device.ts';
+import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
+import { DeviceError, MailboxError } from '../../../src/support/errors.ts';
+import { ScriptedDevice } from '../../support/scripted-device.ts';
 
 const SET_LPE = 0x05;
 
