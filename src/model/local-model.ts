@@ -8,7 +8,7 @@ import type { Log } from '../support/log.ts';
 import { DirectDevice } from './direct-device.ts';
 import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
-import type { Pf } from './pf-types.ts';
+import type { Pf } from './pf/types.ts';
 import type { Ingress, Recorder, WirePort } from './types.ts';
 
 /** What the model moves while a driver waits for a register: enough for the PF to answer. */

@@ -1,24 +1,24 @@
 // One port of the software NIC: its VFs, their PF, the switch between them, and what is
 // plugged in. Knows which VF has which MAC for the generator and for the counters. Its frames
-// are moved by switch.ts and the engine; nic.ts decides when.
+// are moved by switch/switch.ts and the engine; nic.ts decides when.
 
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
-import { VfEngine } from './engine.ts';
-import { VF_WORDS } from './engine-layout.ts';
-import { type EngineMemory, SCRATCH_BYTES } from './engine-memory.ts';
-import type { RxEngine } from './engine-rx.ts';
-import type { TxEngine } from './engine-tx.ts';
-import { makePf } from './pf.ts';
-import type { Pf, PfOptions } from './pf-types.ts';
+import { VfEngine } from './engine/engine.ts';
+import { VF_WORDS } from './engine/layout.ts';
+import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
+import type { RxEngine } from './engine/rx.ts';
+import type { TxEngine } from './engine/tx.ts';
+import { makePf } from './pf/pf.ts';
+import type { Pf, PfOptions } from './pf/types.ts';
 import type { FrameLoops } from './ports/frame-loops.ts';
 import { type CableBox, makePort, type PortContext } from './ports/index.ts';
 import type { LatencyBox } from './ports/latency.ts';
-import { PortSwitch } from './switch.ts';
-import { LOOKUP_BYTES } from './switch-lookup.ts';
-import { SwitchTables } from './switch-tables.ts';
+import { LOOKUP_BYTES } from './switch/lookup.ts';
+import { PortSwitch } from './switch/switch.ts';
+import { SwitchTables } from './switch/tables.ts';
 import type { PfPersonality, PortCounters, Recorder, WirePort } from './types.ts';
-import { VfDevice } from './vf-device.ts';
+import { VfDevice } from './vf/device.ts';
 
 /** VFs a port can have: one pool of 64 is the PF's. */
 export const MAX_VFS = 63;

@@ -5,18 +5,18 @@
 import type { ArenaViews } from '../memory/layout.ts';
 import { type Clock, readUs } from '../support/clock.ts';
 import { type Log, silentLog } from '../support/log.ts';
-import type { VfEngine } from './engine.ts';
-import { EngineMemory, SCRATCH_BYTES } from './engine-memory.ts';
-import { RxEngine } from './engine-rx.ts';
-import { TxEngine } from './engine-tx.ts';
+import type { VfEngine } from './engine/engine.ts';
+import { EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
+import { STAGING_BYTES } from './engine/offload/staging.ts';
+import { RxEngine } from './engine/rx.ts';
+import { TxEngine } from './engine/tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
-import type { Pf } from './pf-types.ts';
+import type { Pf } from './pf/types.ts';
 import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
 import { LatencyBox, type LatencyCounts } from './ports/latency.ts';
-import { STAGING_BYTES } from './tx-staging.ts';
 import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
-import type { VfDevice } from './vf-device.ts';
+import type { VfDevice } from './vf/device.ts';
 
 /** BAR0 of one VF. */
 const BAR_BYTES = 16_384;

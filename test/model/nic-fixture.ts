@@ -5,7 +5,7 @@ import type { ArenaViews } from '../../src/memory/layout.ts';
 import { Nic, type NicOptions } from '../../src/model/nic.ts';
 import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import { type Ingress, OFFER, type PortCounters, type WirePort } from '../../src/model/types.ts';
-import type { VfDevice } from '../../src/model/vf-device.ts';
+import type { VfDevice } from '../../src/model/vf/device.ts';
 import type { Clock } from '../../src/support/clock.ts';
 
 /** Where DMA memory lies for every VF of a test: IOVA = heap offset + this. */

@@ -2,10 +2,10 @@
 // Frames wait in a bounded queue of copies while the target VF has no descriptor;
 // what does not fit is dropped and counted. The link is up while both ends are plugged in.
 
-import { copyWords } from '../copy-words.ts';
-import { type FrameBatch, LOOP_BATCH } from '../plain-loops.ts';
+import { copyWords } from '../engine/copy-words.ts';
+import { type FrameBatch, LOOP_BATCH } from '../engine/plain-loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
-import { countedVf, type PortContext } from './port-context.ts';
+import { countedVf, type PortContext } from './context.ts';
 
 /** Bytes of copies that wait in one direction: 14,563 small frames or 106 of the largest. */
 const QUEUE_BYTES = 1024 * 1024;

@@ -1,11 +1,11 @@
 // HOT. The inner loops of generator, sink and cable: writing or copying a run of frames to where the switch wants them, and
 // checking a run of intact frames that arrive in order. A loop stops at the first frame that is not so and leaves it to the class
-// that called it. One set of closures a NIC, as in plain-loops.ts and for the same reason.
+// that called it. One set of closures a NIC, as in engine/plain-loops.ts and for the same reason.
 // Format of the frames: frame-format.ts.
 
 import type { ArenaViews } from '../../memory/layout.ts';
-import { copyWords } from '../copy-words.ts';
-import type { FrameBatch } from '../plain-loops.ts';
+import { copyWords } from '../engine/copy-words.ts';
+import type { FrameBatch } from '../engine/plain-loops.ts';
 import { WORD_PROTOCOL, WORD_TYPE } from './frame-format.ts';
 
 // Constants of this module: imported bindings are loaded and checked at each use.

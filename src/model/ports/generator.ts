@@ -2,8 +2,9 @@
 // switch wants them, or hands it a copy; what leaves the chip goes to its sink. One template a
 // frame length; of each frame five words are its own. Format: frame-format.ts.
 
-import { type FrameBatch, LOOP_BATCH } from '../plain-loops.ts';
+import { type FrameBatch, LOOP_BATCH } from '../engine/plain-loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
+import type { FinitePort, PortContext } from './context.ts';
 import {
   halfDestinationHost,
   halfStream,
@@ -14,7 +15,6 @@ import {
 import { type FrameLoops, GEN } from './frame-loops.ts';
 import type { LatencyTrack } from './latency.ts';
 import { Pacer } from './pacer.ts';
-import type { FinitePort, PortContext } from './port-context.ts';
 import { Sink } from './sink.ts';
 import type { GenSpec } from './spec.ts';
 

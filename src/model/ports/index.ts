@@ -3,13 +3,13 @@
 
 import type { PortCounters, WirePort } from '../types.ts';
 import { CablePort } from './cable.ts';
+import type { PortContext } from './context.ts';
 import { GenPort } from './generator.ts';
-import { PcapPort } from './pcap-port.ts';
-import type { PortContext } from './port-context.ts';
+import { PcapPort } from './pcap.ts';
 import { parsePortSpec } from './spec.ts';
 
 export { CableBox } from './cable.ts';
-export type { FinitePort, PortContext } from './port-context.ts';
+export type { FinitePort, PortContext } from './context.ts';
 export { type PortSpec, parsePortSpec } from './spec.ts';
 
 /** Offers nothing and swallows what leaves the chip. */

@@ -5,6 +5,7 @@
 
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { PortCounters } from '../types.ts';
+import type { PortContext } from './context.ts';
 import {
   HALF_DESTINATION_NET,
   HALF_DESTINATION_PORT,
@@ -25,7 +26,6 @@ import {
   wordUdpLength,
 } from './frame-format.ts';
 import { LINE_WORDS, LINES } from './frame-loops.ts';
-import type { PortContext } from './port-context.ts';
 import { DUPLICATE, FlowSequences, LATE } from './sequence.ts';
 
 const FIGURES = 4;

@@ -5,7 +5,7 @@
 import { VfioError } from '../../support/errors.ts';
 import { native } from '../../support/native.ts';
 import type { PortCounters, WirePort } from '../types.ts';
-import { countedVf, type PortContext } from './port-context.ts';
+import { countedVf, type PortContext } from './context.ts';
 
 const TUN_DEVICE = '/dev/net/tun';
 const O_RDWR = 0x2;

@@ -1,0 +1,286 @@
+// The datapath of one VF as its registers and the NIC see it: enable edges, barriers, the IOMMU,
+// counters and heads in the BAR words, interrupts. 82599-vf sec 1.3, 2.3 to 2.5. The frames
+// themselves are moved by rx.ts and tx.ts, whose state is the VF block that
+// this class owns. RDH, TDH and the counters share cache lines with the tails, so `sync`
+// writes them now and then, never per packet.
+
+import { at } from '../../hw/define.ts';
+import { MAX_QUEUES, VFPSRTYPE, VFRDH, VFRXDCTL, VFTDH, VFTXDCTL } from '../../hw/registers.ts';
+import type { PortSwitch } from '../switch/switch.ts';
+import type { PortCounters, ViolationKind } from '../types.ts';
+import { VfCounters } from './counters.ts';
+import { Iommu } from './iommu.ts';
+import {
+  C_FAULTS,
+  Q_HEAD,
+  Q_PACKETS,
+  Q_RAISED,
+  Q_RING,
+  Q_STATE,
+  QUEUE_WORDS,
+  STATE_DISABLED,
+  STATE_RUNNING,
+  V_MASTER,
+  V_PLAIN_RX,
+  V_PORT,
+  V_QUEUES,
+  V_RX_QUEUES,
+  V_SLOT,
+  V_TX_QUEUES,
+  V_TX_RAISE,
+  V_VF,
+} from './layout.ts';
+import type { EngineMemory, EngineVf } from './memory.ts';
+import { resolveRing, ringHasHoles, startRx, startTx } from './setup.ts';
+import type { TxEngine } from './tx.ts';
+import type { EngineContext, QueueEngine } from './types.ts';
+
+const TWO_32 = 2 ** 32;
+const ENABLE = VFRXDCTL.mask.ENABLE;
+const RXDCTL_WORD = VFRXDCTL.offset >> 2;
+const TXDCTL_WORD = VFTXDCTL.offset >> 2;
+const STEP_WORDS = VFRXDCTL.step >> 2;
+
+/** What the NIC gives every engine. */
+export interface EngineParts {
+  readonly memory: EngineMemory;
+  readonly tx: TxEngine;
+  /** Heap word of the VF block, zeroed. */
+  readonly block: number;
+  /** Index of the VF among all VFs of the NIC. */
+  readonly slot: number;
+  /** The heap may have grown: brings every view up to date. */
+  readonly refreshViews: () => void;
+}
+
+/** See the head of this file. */
+export class VfEngine implements QueueEngine, EngineVf {
+  readonly iommu = new Iommu();
+  /** Bit q: rx or tx queue q is enabled, as of the last poll. */
+  rxQueues = 0;
+  txQueues = 0;
+  private readonly context: EngineContext;
+  private readonly parts: EngineParts;
+  private readonly v: number;
+  private readonly bar: number;
+  private readonly counters: VfCounters;
+  /** Which tx queue goes first in the next step. */
+  private firstTx = 0;
+
+  constructor(context: EngineContext, parts: EngineParts) {
+    this.context = context;
+    this.parts = parts;
+    this.v = parts.block;
+    this.bar = context.barOffset >>> 2;
+    this.counters = new VfCounters(parts.memory, this.v, this.bar);
+    parts.memory.vfs[parts.slot] = this;
+    const h = parts.memory.heap;
+    h[this.v + V_SLOT] = parts.slot;
+    h[this.v + V_PORT] = context.port;
+    h[this.v + V_VF] = context.vf;
+    h[this.v + V_QUEUES] = 1;
+  }
+
+  // ---- QueueEngine ----
+
+  barrier(): void {
+    this.poll();
+    this.sync();
+  }
+
+  queuesReset(): void {
+    const h = this.parts.memory.heap;
+    for (let i = 0; i < MAX_QUEUES; i++) {
+      this.stop(this.rxBlock(i), at(VFRDH, i));
+      this.stop(this.txBlock(i), at(VFTDH, i));
+      const rx = this.bar + (at(VFRXDCTL, i) >> 2);
+      const tx = this.bar + (at(VFTXDCTL, i) >> 2);
+      h[rx] = (h[rx] as number) & ~ENABLE;
+      h[tx] = (h[tx] as number) & ~ENABLE;
+    }
+    this.rxQueues = 0;
+    this.txQueues = 0;
+    h[this.v + V_TX_RAISE] = 0;
+    this.choosePath();
+  }
+
+  dmaMap(
+    iova: number,
+    sizeBytes: number,
+    heapOffset: number,
+    readable: boolean,
+    writable: boolean,
+  ): number {
+    if (heapOffset + sizeBytes > this.parts.memory.bytes.length) this.parts.refreshViews();
+    if (heapOffset !== -1 && heapOffset + sizeBytes > this.parts.memory.bytes.length) return -22;
+    const result = this.iommu.map(iova, sizeBytes, heapOffset, readable, writable);
+    if (result === 0) this.remapQueues(true);
+    return result;
+  }
+
+  dmaUnmap(iova: number, sizeBytes: number): number {
+    const result = this.iommu.unmap(iova, sizeBytes);
+    if (result > 0) this.remapQueues(false);
+    return result;
+  }
+
+  dmaClear(): void {
+    this.iommu.clear();
+    this.remapQueues(false);
+  }
+
+  // ---- EngineVf ----
+
+  fault(low: number, high: number, sizeBytes: number, write: boolean): void {
+    const { port, vf, recorder } = this.context;
+    const iova = (high >>> 0) * TWO_32 + (low >>> 0);
+    const h = this.parts.memory.heap;
+    h[this.v + C_FAULTS] = (h[this.v + C_FAULTS] as number) + 1;
+    recorder.fault({ port, vf, iova, sizeBytes, write });
+  }
+
+  violation(kind: ViolationKind, offset: number, detail: string): void {
+    const { port, vf, recorder } = this.context;
+    recorder.violation({ kind, port, vf, offset, detail });
+  }
+
+  // ---- the NIC ----
+
+  /**
+   * Takes in enable edges, bus mastering and the RSS queue count.
+   * @returns true while any queue is enabled
+   */
+  poll(): boolean {
+    const h = this.parts.memory.heap;
+    const { state, tables, vf } = this.context;
+    const limit = tables.pools[vf]?.queues ?? 0;
+    h[this.v + V_MASTER] = state.busMaster ? 1 : 0;
+    const wanted = 1 << (state.psrtype >>> VFPSRTYPE.shift.RQPL);
+    h[this.v + V_QUEUES] = Math.min(wanted, limit, MAX_QUEUES);
+    let rx = 0;
+    let tx = 0;
+    for (let i = 0; i < limit; i++) {
+      const rxOn = ((h[this.bar + RXDCTL_WORD + i * STEP_WORDS] as number) & ENABLE) !== 0;
+      if (rxOn !== ((this.rxQueues >> i) & 1) > 0) this.edge(i, rxOn, true);
+      if (rxOn) rx |= 1 << i;
+      const txOn = ((h[this.bar + TXDCTL_WORD + i * STEP_WORDS] as number) & ENABLE) !== 0;
+      if (txOn !== ((this.txQueues >> i) & 1) > 0) this.edge(i, txOn, false);
+      if (txOn) tx |= 1 << i;
+    }
+    this.rxQueues = rx;
+    this.txQueues = tx;
+    this.choosePath();
+    return (rx | tx) !== 0;
+  }
+
+  /**
+   * Sends what the tx queues hold.
+   * @param budget frames a queue at most
+   * @returns frames
+   */
+  send(port: PortSwitch, budget: number): number {
+    const h = this.parts.memory.heap;
+    if (this.txQueues === 0 || h[this.v + V_MASTER] === 0) return 0;
+    let frames = 0;
+    this.firstTx = (this.firstTx + 1) & (MAX_QUEUES - 1);
+    for (let k = 0; k < MAX_QUEUES; k++) {
+      const i = (this.firstTx + k) & (MAX_QUEUES - 1);
+      if (((this.txQueues >> i) & 1) === 0) continue;
+      const q = this.txBlock(i);
+      if (h[q + Q_STATE] !== STATE_RUNNING) continue;
+      frames += this.parts.tx.process(this.v, q, port, this.context.vf, budget);
+    }
+    return frames;
+  }
+
+  /** Reports rx queues that delivered, and what tx marked. */
+  raiseInterrupts(): void {
+    const h = this.parts.memory.heap;
+    for (let i = 0; this.rxQueues >> i !== 0; i++) {
+      const q = this.rxBlock(i);
+      const packets = h[q + Q_PACKETS] as number;
+      if (packets === h[q + Q_RAISED]) continue;
+      h[q + Q_RAISED] = packets;
+      this.context.interrupts.raise('rx', i);
+    }
+    const tx = h[this.v + V_TX_RAISE] as number;
+    if (tx === 0) return;
+    h[this.v + V_TX_RAISE] = 0;
+    for (let i = 0; i < MAX_QUEUES; i++) {
+      if (((tx >> i) & 1) !== 0) this.context.interrupts.raise('tx', i);
+    }
+  }
+
+  /** Brings heads and counters in the BAR words up to date. */
+  sync(): void {
+    for (let i = 0; i < MAX_QUEUES; i++) {
+      if (((this.rxQueues >> i) & 1) !== 0) {
+        this.storeHead(this.rxBlock(i), at(VFRDH, i));
+        this.counters.takePackets(this.rxBlock(i));
+      }
+      if (((this.txQueues >> i) & 1) !== 0) this.storeHead(this.txBlock(i), at(VFTDH, i));
+    }
+    this.counters.sync();
+  }
+
+  /** Adds what this VF delivered and lost. */
+  addCounters(counters: PortCounters): void {
+    this.sync();
+    this.counters.addTo(counters);
+  }
+
+  private edge(index: number, on: boolean, rx: boolean): void {
+    const h = this.parts.memory.heap;
+    const q = rx ? this.rxBlock(index) : this.txBlock(index);
+    if (!on) this.stop(q, at(rx ? VFRDH : VFTDH, index));
+    else if (rx) startRx(h, this.bar, this.v, q, index, this);
+    else startTx(h, this.bar, this.v, q, index, this);
+  }
+
+  private stop(q: number, headOffset: number): void {
+    const h = this.parts.memory.heap;
+    if (h[q + Q_STATE] === STATE_DISABLED) return;
+    this.storeHead(q, headOffset);
+    if (headOffset < at(VFTDH, 0)) this.counters.takePackets(q);
+    h[q + Q_STATE] = STATE_DISABLED;
+  }
+
+  /** Decides whether rx may take the short way (V_PLAIN_RX). */
+  private choosePath(): void {
+    const h = this.parts.memory.heap;
+    const q = this.rxBlock(0);
+    const plain =
+      h[this.v + V_QUEUES] === 1 &&
+      h[this.v + V_MASTER] !== 0 &&
+      h[q + Q_STATE] === STATE_RUNNING &&
+      (h[q + Q_RING] as number) >= 0;
+    h[this.v + V_PLAIN_RX] = plain ? q : 0;
+  }
+
+  /** @param grown true: maps were added, so only rings with holes change */
+  private remapQueues(grown: boolean): void {
+    const h = this.parts.memory.heap;
+    for (let k = 0; k < 2 * MAX_QUEUES; k++) {
+      const q = k < MAX_QUEUES ? this.rxBlock(k) : this.txBlock(k - MAX_QUEUES);
+      if (h[q + Q_STATE] === STATE_DISABLED) continue;
+      if (!grown || ringHasHoles(h, q)) resolveRing(h, q, this);
+    }
+    this.choosePath();
+  }
+
+  private rxBlock(index: number): number {
+    return this.v + V_RX_QUEUES + index * QUEUE_WORDS;
+  }
+
+  private txBlock(index: number): number {
+    return this.v + V_TX_QUEUES + index * QUEUE_WORDS;
+  }
+
+  private storeHead(q: number, offset: number): void {
+    const h = this.parts.memory.heap;
+    const word = this.bar + (offset >> 2);
+    const head = h[q + Q_HEAD] as number;
+    // Not stored when unchanged: the line is the driver's.
+    if (h[word] !== head) h[word] = head;
+  }
+}

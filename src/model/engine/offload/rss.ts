@@ -1,0 +1,115 @@
+// Receive-side scaling as a Linux PF sets it up for its VFs: the Toeplitz hash
+// ("Microsoft RSS hashing types"; 82599 DS sec 7.1.2.8) over IPv4 and IPv6 addresses,
+// with ports for TCP only, and a table of 128 entries. The key is the default one of
+// Microsoft's verification suite. The hash is a table look-up a byte. Where a pool uses
+// one queue the model computes no hash, and says NONE in the descriptor.
+
+import { RSS_TYPE } from '../../../hw/descriptors.ts';
+
+/** The 40 key bytes, as mailbox GET_RSS_KEY tells them. */
+export const RSS_KEY: readonly number[] = [
+  0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0,
+  0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c,
+  0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+];
+export const RETA_ENTRIES = 128;
+
+/** Longest input: two IPv6 addresses and two ports. */
+const INPUT_BYTES = 36;
+
+/** RETA entry `i` of a PF whose pools have `queues` queues. */
+export function retaEntry(i: number, queues: number): number {
+  return i % queues;
+}
+
+/** partial[position * 256 + byte]: what this byte at this position of the input adds to the hash. */
+const partial = new Int32Array(INPUT_BYTES * 256);
+
+function keyWindow(bit: number): number {
+  let window = 0;
+  for (let i = 0; i < 32; i++) {
+    const at = bit + i;
+    const keyBit = ((RSS_KEY[at >> 3] ?? 0) >> (7 - (at & 7))) & 1;
+    window = (window << 1) | keyBit;
+  }
+  return window;
+}
+
+for (let position = 0; position < INPUT_BYTES; position++) {
+  for (let bit = 0; bit < 8; bit++) {
+    const window = keyWindow(position * 8 + bit);
+    for (let byte = 0; byte < 256; byte++) {
+      if ((byte & (0x80 >> bit)) !== 0) {
+        const at = position * 256 + byte;
+        partial[at] = (partial[at] as number) ^ window;
+      }
+    }
+  }
+}
+
+function add(hash: number, position: number, word: number): number {
+  const at = position << 8;
+  return (
+    hash ^
+    (partial[at + (word & 0xff)] as number) ^
+    (partial[at + 256 + ((word >>> 8) & 0xff)] as number) ^
+    (partial[at + 512 + ((word >>> 16) & 0xff)] as number) ^
+    (partial[at + 768 + (word >>> 24)] as number)
+  );
+}
+
+/** A word of the frame that starts two bytes into heap word `w`. */
+function unaligned(heap: Int32Array, w: number): number {
+  return ((heap[w] as number) >>> 16) | ((heap[w + 1] as number) << 16);
+}
+
+/** Toeplitz hash of a frame; `hash` and `type` (RSS_TYPE) hold the last result. */
+export class RssHasher {
+  hash = 0;
+  type: number = RSS_TYPE.NONE;
+
+  /**
+   * @param heap the frame lies in it
+   * @param w heap word of the frame's first byte; 1 more where it carries a VLAN tag
+   * @param length bytes, tag not counted
+   */
+  compute(heap: Int32Array, w: number, length: number): void {
+    this.hash = 0;
+    this.type = RSS_TYPE.NONE;
+    const typeWord = heap[w + 3] as number;
+    const ethertype = typeWord & 0xffff;
+    if (ethertype === 0x0008 && length >= 34) this.ipv4(heap, w, length, typeWord);
+    else if (ethertype === 0xdd86 && length >= 54) this.ipv6(heap, w, length);
+  }
+
+  private ipv4(heap: Int32Array, w: number, length: number, typeWord: number): void {
+    // Source address at byte 26, destination at 30: two bytes into words 6 and 7.
+    let hash = add(0, 0, unaligned(heap, w + 6));
+    hash = add(hash, 4, unaligned(heap, w + 7));
+    const protocolWord = heap[w + 5] as number;
+    const headerBytes = ((typeWord >>> 16) & 0x0f) * 4;
+    const fragment = (protocolWord & 0xff3f) !== 0;
+    const portsAt = 14 + headerBytes;
+    if (protocolWord >>> 24 === 6 && !fragment && portsAt + 4 <= length && headerBytes >= 20) {
+      hash = add(hash, 8, unaligned(heap, w + ((portsAt - 2) >> 2)));
+      this.type = RSS_TYPE.IPV4_TCP;
+    } else {
+      this.type = RSS_TYPE.IPV4;
+    }
+    this.hash = hash;
+  }
+
+  private ipv6(heap: Int32Array, w: number, length: number): void {
+    // Addresses from byte 22: two bytes into word 5.
+    let hash = 0;
+    for (let i = 0; i < 8; i++) hash = add(hash, i * 4, unaligned(heap, w + 5 + i));
+    const nextHeader = (heap[w + 5] as number) & 0xff;
+    if (nextHeader === 6 && length >= 58) {
+      hash = add(hash, 32, unaligned(heap, w + 13));
+      this.type = RSS_TYPE.IPV6_TCP;
+    } else {
+      this.type = RSS_TYPE.IPV6;
+    }
+    this.hash = hash;
+  }
+}

@@ -1,0 +1,227 @@
+// HOT. Rx half of the descriptor engine: takes a frame to a queue of a VF, through
+// advanced one-buffer descriptors. 82599 DS sec 7.1.5, 7.1.6. All state is in the heap
+// (layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
+// no header split and no receive-side coalescing. Interrupts are only marked here.
+
+import { copyWords } from './copy-words.ts';
+import {
+  C_RX_MULTICAST,
+  C_RX_OCTETS,
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_HEAD,
+  Q_INDEX,
+  Q_PACKETS,
+  Q_READ_ONLY,
+  Q_STATE,
+  Q_TAIL,
+  Q_TAIL_WORD,
+  Q_VF,
+  Q_WARNED,
+  QUEUE_WORDS,
+  R_BUFFER,
+  R_STRIP,
+  STATE_HUNG,
+  STATE_RUNNING,
+  V_MASTER,
+  V_PLAIN_RX,
+  V_PORT_VLAN,
+  V_QUEUES,
+  V_RX_QUEUES,
+  WARN_TAIL,
+} from './layout.ts';
+import type { EngineMemory } from './memory.ts';
+import { packetType, tagControl } from './offload/packet-type.ts';
+import { RETA_ENTRIES, RssHasher, retaEntry } from './offload/rss.ts';
+
+/** What became of a frame; nothing but a fault was counted unless DELIVERED. */
+export const DELIVERED = 0;
+export const NO_DESCRIPTOR = 1;
+export const DISABLED = 2;
+/** A DMA fault: recorded and counted, the frame is gone. */
+export const FAULT = 3;
+
+/** Status bits that the caller may pass: hash filter only, and internal loopback. */
+export const STATUS_PIF = 1 << 7;
+export const STATUS_LB = 1 << 18;
+const STATUS_DD = 1;
+const STATUS_EOP = 2;
+const STATUS_VP = 8;
+
+/** One object a NIC; see the head of this file. */
+export class RxEngine {
+  private readonly memory: EngineMemory;
+  private heap: Int32Array;
+  private readonly hasher = new RssHasher();
+
+  constructor(memory: EngineMemory) {
+    this.memory = memory;
+    this.heap = memory.heap;
+  }
+
+  refreshViews(): void {
+    this.heap = this.memory.heap;
+  }
+
+  /**
+   * Delivers one frame to a VF.
+   * @param v heap word of the VF block
+   * @param w heap word of the frame's first byte
+   * @param length bytes without CRC, 60 or more
+   * @param tagged 1 where bytes 12 and 13 are 0x8100, else 0
+   * @param status STATUS_PIF, STATUS_LB or 0
+   * @returns DELIVERED, NO_DESCRIPTOR, DISABLED or FAULT
+   */
+  deliver(v: number, w: number, length: number, tagged: number, status: number): number {
+    const h = this.heap;
+    let q = (v + V_RX_QUEUES) | 0;
+    let info = 0;
+    let hash = 0;
+    if (h[v + V_QUEUES] !== 1) {
+      q = this.select(v, w, length, tagged);
+      info = this.hasher.type;
+      hash = this.hasher.hash;
+    }
+    if (h[q + Q_STATE] !== STATE_RUNNING || h[v + V_MASTER] === 0) return DISABLED;
+    const hidden = tagged !== 0 && h[v + V_PORT_VLAN] !== 0;
+    const strip = tagged !== 0 && (hidden || h[q + R_STRIP] !== 0);
+    const bufferBytes = h[q + R_BUFFER] as number;
+    const dataLength = strip ? length - 4 : length;
+    const pieces = dataLength <= bufferBytes ? 1 : Math.ceil(dataLength / bufferBytes);
+    if (this.free(q) < pieces) {
+      this.fetchTail(q);
+      if (this.free(q) < pieces) return NO_DESCRIPTOR;
+    }
+    // Every address is checked before the first byte is written.
+    if (!this.reachable(q, dataLength, pieces)) return FAULT;
+    const tci = strip && !hidden ? tagControl(h[w + 3] as number) : 0;
+    let source = w;
+    if (strip) {
+      source = this.memory.scratch;
+      copyWords(this.memory.views, source, w, 12);
+      copyWords(this.memory.views, source + 3, w + 4, length - 16);
+    }
+    info |= packetType(h, w + tagged);
+    const vp = tagged !== 0 && !hidden ? STATUS_VP : 0;
+    let head = h[q + Q_HEAD] as number;
+    for (let done = 0; done < dataLength; ) {
+      const d = this.memory.descriptor(q, head);
+      const piece = Math.min(bufferBytes, dataLength - done);
+      this.write(q, h[d] as number, h[d + 1] as number, source, done, piece);
+      done += piece;
+      const last = done === dataLength;
+      h[d] = last ? info : 0;
+      h[d + 1] = last ? hash : 0;
+      h[d + 3] = last ? piece | (tci << 16) : piece;
+      h[d + 2] = last ? STATUS_DD | STATUS_EOP | vp | status : STATUS_DD;
+      head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
+    }
+    h[q + Q_HEAD] = head;
+    h[q + Q_PACKETS] = ((h[q + Q_PACKETS] as number) + 1) | 0;
+    h[v + C_RX_OCTETS] = ((h[v + C_RX_OCTETS] as number) + length + 4) | 0;
+    if (((h[w] as number) & 1) !== 0) this.countMulticast(v, w, h[w] as number);
+    return DELIVERED;
+  }
+
+  /** What `deliver` would say, DELIVERED meaning that there is room; changes nothing. */
+  room(v: number, w: number, length: number, tagged: number): number {
+    const h = this.heap;
+    const q = h[v + V_QUEUES] === 1 ? v + V_RX_QUEUES : this.select(v, w, length, tagged);
+    if (h[q + Q_STATE] !== STATE_RUNNING || h[v + V_MASTER] === 0) return DISABLED;
+    this.fetchTail(q);
+    const needed = Math.ceil(length / (h[q + R_BUFFER] as number));
+    return this.free(q) >= needed ? DELIVERED : NO_DESCRIPTOR;
+  }
+
+  /** Rx queue block that RSS chooses; leaves hash and type in the hasher. */
+  private select(v: number, w: number, length: number, tagged: number): number {
+    const h = this.heap;
+    this.hasher.compute(h, w + tagged, length - (tagged << 2));
+    const queues = h[v + V_QUEUES] as number;
+    const entry = this.hasher.type === 0 ? 0 : this.hasher.hash & (RETA_ENTRIES - 1);
+    return (v + V_RX_QUEUES + retaEntry(entry, queues) * QUEUE_WORDS) | 0;
+  }
+
+  /**
+   * Reads the tail register.
+   * @returns true where the hardware owns a descriptor
+   */
+  private fetchTail(q: number): boolean {
+    const h = this.heap;
+    const tail = h[h[q + Q_TAIL_WORD] as number] as number;
+    if (tail >>> 0 >= (h[q + Q_COUNT] as number)) {
+      this.badTail(q, tail);
+      return false;
+    }
+    h[q + Q_TAIL] = tail;
+    return tail !== h[q + Q_HEAD];
+  }
+
+  private free(q: number): number {
+    const h = this.heap;
+    const free = (h[q + Q_TAIL] as number) - (h[q + Q_HEAD] as number);
+    return free < 0 ? free + (h[q + Q_COUNT] as number) : free;
+  }
+
+  /** True where the next descriptors and what they point to can all be written. */
+  private reachable(q: number, length: number, pieces: number): boolean {
+    const h = this.heap;
+    let head = h[q + Q_HEAD] as number;
+    let left = length;
+    for (let i = 0; i < pieces; i++) {
+      const d = this.memory.descriptor(q, head);
+      if (d < 0 || h[q + Q_READ_ONLY] !== 0) {
+        this.ringFault(q, head, d >= 0);
+        return false;
+      }
+      const piece = Math.min(h[q + R_BUFFER] as number, left);
+      if (!this.memory.writable(q, h[d] as number, h[d + 1] as number, piece)) return false;
+      left -= piece;
+      head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
+    }
+    return true;
+  }
+
+  /** Writes a piece of a frame to a buffer that `reachable` found writable. */
+  private write(
+    q: number,
+    low: number,
+    high: number,
+    w: number,
+    from: number,
+    bytes: number,
+  ): void {
+    const offset = this.memory.locate(q, low, high, bytes, true);
+    const source = ((w << 2) >>> 0) + from;
+    if (offset < 0 || ((offset | source) & 3) !== 0) {
+      this.memory.scatter(q, low, high, source, bytes);
+      return;
+    }
+    copyWords(this.memory.views, offset >>> 2, source >>> 2, bytes);
+  }
+
+  private ringFault(q: number, head: number, write: boolean): void {
+    const h = this.heap;
+    const low = (h[q + Q_BASE_LOW] as number) + (head << 4);
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, write);
+    h[q + Q_STATE] = STATE_HUNG;
+    h[(h[q + Q_VF] as number) + V_PLAIN_RX] = 0;
+  }
+
+  private badTail(q: number, tail: number): void {
+    const h = this.heap;
+    if (((h[q + Q_WARNED] as number) & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | WARN_TAIL;
+    const index = h[q + Q_INDEX] as number;
+    const detail = `VFRDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
+    this.memory.vfOf(q).violation('tail-range', 0x1018 + index * 0x40, detail);
+  }
+
+  /** Broadcast is not counted as multicast. */
+  private countMulticast(v: number, w: number, first: number): void {
+    const h = this.heap;
+    if (first === -1 && ((h[w + 1] as number) & 0xffff) === 0xffff) return;
+    h[v + C_RX_MULTICAST] = ((h[v + C_RX_MULTICAST] as number) + 1) | 0;
+  }
+}

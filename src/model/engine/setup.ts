@@ -1,0 +1,211 @@
+// What happens on an enable edge: the engine takes ring base, length, head and modes out of the
+// BAR words into the queue block, or refuses them. 82599-vf sec 5.3, 5.4, 2.4. A queue with a
+// set-up it cannot run stays enabled in the BAR and hangs; the violation says why. Not hot.
+
+import { at } from '../../hw/define.ts';
+import { DESCRIPTOR_SIZE, RING_ALIGN } from '../../hw/descriptors.ts';
+import {
+  DESCTYPE_ADVANCED_ONE_BUFFER,
+  VFRDBAL,
+  VFRDH,
+  VFRDT,
+  VFRXDCTL,
+  VFSRRCTL,
+  VFTDBAL,
+  VFTDH,
+  VFTDT,
+  VFTDWBAH,
+  VFTDWBAL,
+  VFTXDCTL,
+} from '../../hw/registers.ts';
+import {
+  MAX_DESCRIPTORS,
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_HEAD,
+  Q_INDEX,
+  Q_PAGES,
+  Q_READ_ONLY,
+  Q_RING,
+  Q_SKEW,
+  Q_STATE,
+  Q_TAIL,
+  Q_TAIL_WORD,
+  Q_VF,
+  Q_WARNED,
+  Q_WINDOW_BYTES,
+  QUEUE_WORDS,
+  R_BUFFER,
+  R_STRIP,
+  RING_PAGES,
+  STATE_HUNG,
+  STATE_RUNNING,
+  T_CONTEXTS,
+  T_HEAD_HIGH,
+  T_HEAD_LOW,
+  T_SEGMENT,
+  T_WRITTEN,
+  T_WTHRESH,
+} from './layout.ts';
+import type { EngineVf } from './memory.ts';
+
+/** Ring registers in words from the base register, the same for rx and tx. */
+const LENGTH_WORD = 2;
+const SMALL_PAGE = 4096;
+
+/** Starts an rx queue. @param bar heap word of BAR0 */
+export function startRx(
+  h: Int32Array,
+  bar: number,
+  v: number,
+  q: number,
+  index: number,
+  vf: EngineVf,
+): void {
+  startRing(h, bar, v, q, index, vf, at(VFRDBAL, index), at(VFRDH, index), at(VFRDT, index));
+  const control = h[bar + (at(VFRXDCTL, index) >> 2)] as number;
+  const split = h[bar + (at(VFSRRCTL, index) >> 2)] as number;
+  const kib = split & VFSRRCTL.mask.BSIZEPKT;
+  const type = (split & VFSRRCTL.mask.DESCTYPE) >>> VFSRRCTL.shift.DESCTYPE;
+  h[q + R_BUFFER] = kib * 1024;
+  h[q + R_STRIP] = (control & VFRXDCTL.mask.VME) !== 0 ? 1 : 0;
+  if (kib < 1 || kib > 16) {
+    refuse(
+      h,
+      q,
+      vf,
+      at(VFSRRCTL, index),
+      `VFSRRCTL ${index}: BSIZEPKT expected 1 to 16, got ${kib}`,
+    );
+  }
+  if (type !== DESCTYPE_ADVANCED_ONE_BUFFER) {
+    refuse(h, q, vf, at(VFSRRCTL, index), `VFSRRCTL ${index}: DESCTYPE expected 1, got ${type}`);
+  }
+  if ((control & VFRXDCTL.mask.RLPML_EN) !== 0) {
+    const detail = `VFRXDCTL ${index}: RLPML_EN expected 0 on an 82599`;
+    vf.violation('ring-setup', at(VFRXDCTL, index), detail);
+  }
+}
+
+/** Starts a tx queue. @param bar heap word of BAR0 */
+export function startTx(
+  h: Int32Array,
+  bar: number,
+  v: number,
+  q: number,
+  index: number,
+  vf: EngineVf,
+): void {
+  startRing(h, bar, v, q, index, vf, at(VFTDBAL, index), at(VFTDH, index), at(VFTDT, index));
+  const control = h[bar + (at(VFTXDCTL, index) >> 2)] as number;
+  h[q + T_CONTEXTS] = 0;
+  h[q + T_SEGMENT] = 0;
+  h[q + T_WRITTEN] = h[q + Q_HEAD] as number;
+  h[q + T_WTHRESH] = (control & VFTXDCTL.mask.WTHRESH) >>> VFTXDCTL.shift.WTHRESH;
+  h[q + T_HEAD_LOW] = h[bar + (at(VFTDWBAL, index) >> 2)] as number;
+  h[q + T_HEAD_HIGH] = h[bar + (at(VFTDWBAH, index) >> 2)] as number;
+}
+
+/** Looks the pages of a queue's ring up again, after the IOMMU's maps changed; forgets the buffer window. */
+export function resolveRing(h: Int32Array, q: number, vf: EngineVf): void {
+  const low = h[q + Q_BASE_LOW] as number;
+  const high = h[q + Q_BASE_HIGH] as number;
+  const pages = Math.ceil(
+    ((h[q + Q_SKEW] as number) + (h[q + Q_COUNT] as number) * 16) / SMALL_PAGE,
+  );
+  const first = (high >>> 0) * 2 ** 32 + ((low & -SMALL_PAGE) >>> 0);
+  h[q + Q_READ_ONLY] = 0;
+  for (let i = 0; i < RING_PAGES; i++) {
+    h[q + Q_PAGES + i] = -1;
+    if (i >= pages) continue;
+    const page = first + i * SMALL_PAGE;
+    const pageHigh = Math.floor(page / 2 ** 32) | 0;
+    const offset = vf.iommu.translate(page | 0, pageHigh, SMALL_PAGE, false);
+    if (offset < 0) continue;
+    h[q + Q_PAGES + i] = offset >>> 2;
+    if (vf.iommu.translate(page | 0, pageHigh, SMALL_PAGE, true) < 0) h[q + Q_READ_ONLY] = 1;
+  }
+  h[q + Q_WINDOW_BYTES] = -1;
+  h[q + Q_RING] = ringInOnePiece(h, q, pages)
+    ? (h[q + Q_PAGES] as number) + ((h[q + Q_SKEW] as number) >> 2)
+    : -1;
+}
+
+function ringInOnePiece(h: Int32Array, q: number, pages: number): boolean {
+  const first = h[q + Q_PAGES] as number;
+  if (h[q + Q_READ_ONLY] !== 0 || first === -1) return false;
+  for (let i = 1; i < pages; i++) {
+    if (h[q + Q_PAGES + i] !== first + i * (SMALL_PAGE >> 2)) return false;
+  }
+  return true;
+}
+
+/** True where part of the ring has no memory yet. */
+export function ringHasHoles(h: Int32Array, q: number): boolean {
+  const pages = Math.ceil(
+    ((h[q + Q_SKEW] as number) + (h[q + Q_COUNT] as number) * 16) / SMALL_PAGE,
+  );
+  if (h[q + Q_READ_ONLY] !== 0) return true;
+  for (let i = 0; i < pages; i++) if (h[q + Q_PAGES + i] === -1) return true;
+  return false;
+}
+
+function startRing(
+  h: Int32Array,
+  bar: number,
+  v: number,
+  q: number,
+  index: number,
+  vf: EngineVf,
+  baseOffset: number,
+  headOffset: number,
+  tailOffset: number,
+): void {
+  const base = bar + (baseOffset >> 2);
+  const low = h[base] as number;
+  const lengthBytes = (h[base + LENGTH_WORD] as number) >>> 0;
+  const head = (h[bar + (headOffset >> 2)] as number) >>> 0;
+  h.fill(0, q, q + QUEUE_WORDS);
+  h[q + Q_STATE] = STATE_RUNNING;
+  h[q + Q_RING] = -1;
+  h[q + Q_VF] = v;
+  h[q + Q_INDEX] = index;
+  h[q + Q_TAIL_WORD] = bar + (tailOffset >> 2);
+  h[q + Q_BASE_LOW] = low;
+  h[q + Q_BASE_HIGH] = h[base + 1] as number;
+  h[q + Q_SKEW] = low & (SMALL_PAGE - 1);
+  const count = lengthBytes / DESCRIPTOR_SIZE;
+  if (low % RING_ALIGN !== 0) {
+    const got = `0x${(low >>> 0).toString(16)}`;
+    refuse(
+      h,
+      q,
+      vf,
+      baseOffset,
+      `ring base ${index}: expected a multiple of ${RING_ALIGN}, got ${got}`,
+    );
+  } else if (lengthBytes === 0 || lengthBytes % RING_ALIGN !== 0 || count > MAX_DESCRIPTORS) {
+    const wanted = `a multiple of ${RING_ALIGN} up to ${MAX_DESCRIPTORS * DESCRIPTOR_SIZE}`;
+    refuse(
+      h,
+      q,
+      vf,
+      baseOffset + 8,
+      `ring length ${index}: expected ${wanted}, got ${lengthBytes}`,
+    );
+  } else if (head >= count) {
+    refuse(h, q, vf, headOffset, `head ${index}: expected 0 to ${count - 1}, got ${head}`);
+  } else {
+    h[q + Q_COUNT] = count;
+    h[q + Q_HEAD] = head;
+    h[q + Q_TAIL] = head;
+    resolveRing(h, q, vf);
+  }
+}
+
+function refuse(h: Int32Array, q: number, vf: EngineVf, offset: number, detail: string): void {
+  h[q + Q_STATE] = STATE_HUNG;
+  h[q + Q_WARNED] = -1;
+  vf.violation('ring-setup', offset, detail);
+}

@@ -1,0 +1,203 @@
+// HOT. Tx half of the descriptor engine: takes advanced descriptors from a queue's ring, hands
+// the frames to the switch in batches, reports them done. 82599 DS sec 7.2.3, 7.2.4. The loop here
+// knows frames of one descriptor that need no work; everything else is offload/frames.ts. DD (or the
+// head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
+
+import type { PortSwitch } from '../switch/switch.ts';
+import {
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_HEAD,
+  Q_INDEX,
+  Q_READ_ONLY,
+  Q_RING,
+  Q_STATE,
+  Q_TAIL,
+  Q_TAIL_WORD,
+  Q_WARNED,
+  STATE_HUNG,
+  T_CONTEXTS,
+  T_HEAD_HIGH,
+  T_HEAD_LOW,
+  T_WRITTEN,
+  T_WTHRESH,
+  V_PORT_VLAN,
+  V_TX_RAISE,
+  WARN_TAIL,
+} from './layout.ts';
+import type { EngineMemory } from './memory.ts';
+import { FRAME, FULL, HANG, TxFrames, WAIT } from './offload/frames.ts';
+import { LOOP_BATCH } from './plain-loops.ts';
+
+const RS = 1 << 27;
+/** Word 3 without PAYLEN: CC alone, so context slot 0 and no offload. */
+const CC = 1 << 7;
+const DD = 1;
+
+/** One object a NIC; see the head of this file. */
+export class TxEngine {
+  private readonly memory: EngineMemory;
+  private heap: Int32Array;
+  private readonly frames: TxFrames;
+
+  /** @param staging heap byte offset of STAGING_BYTES (offload/staging.ts) */
+  constructor(memory: EngineMemory, staging: number) {
+    this.memory = memory;
+    this.heap = memory.heap;
+    this.frames = new TxFrames(memory, staging);
+  }
+
+  refreshViews(): void {
+    this.heap = this.memory.heap;
+    this.frames.refreshViews();
+  }
+
+  /**
+   * Sends what a running queue holds.
+   * @param v heap word of the VF block
+   * @param q heap word of the queue block
+   * @param vf index of the VF on the port
+   * @param budget frames at most
+   * @returns frames taken from the ring, sent or dropped
+   */
+  process(v: number, q: number, port: PortSwitch, vf: number, budget: number): number {
+    const h = this.heap;
+    const tail = h[h[q + Q_TAIL_WORD] as number] as number;
+    if (tail === h[q + Q_HEAD]) {
+      // Idle: what WTHRESH held back goes out.
+      if (h[q + T_WRITTEN] !== tail) this.writeBack(v, q, tail);
+      return 0;
+    }
+    if (tail >>> 0 >= (h[q + Q_COUNT] as number)) {
+      this.badTail(q, tail);
+      return 0;
+    }
+    h[q + Q_TAIL] = tail;
+    let done = 0;
+    while (done < budget) {
+      const head = h[q + Q_HEAD] as number;
+      if (head === tail) break;
+      const n = this.collect(v, q, Math.min(LOOP_BATCH, budget - done));
+      if (n > 0) port.forward(vf, n);
+      done = (done + n) | 0;
+      const now = h[q + Q_HEAD] as number;
+      this.report(v, q, now);
+      // A frame whose rest was not posted yet, or a queue that hangs.
+      if (now === head || h[q + Q_STATE] === STATE_HUNG) break;
+    }
+    return done;
+  }
+
+  /**
+   * Takes frames from the ring into the batch and moves the head over them.
+   * @returns frames, 0 where there were only context descriptors or nothing whole
+   */
+  private collect(v: number, q: number, limit: number): number {
+    const h = this.heap;
+    const { loops, batch } = this.memory;
+    const tail = h[q + Q_TAIL] as number;
+    let n = 0;
+    this.frames.begin();
+    while (n < limit) {
+      const status = this.plainStatus(v, q);
+      if (status >= 0) n = loops.collect(q, status, n, limit);
+      if (n === limit || h[q + Q_HEAD] === tail) break;
+      const result = this.frames.next(v, q);
+      if (result === WAIT || result === FULL || result === HANG) break;
+      if (result === FRAME) {
+        batch.offsets[n] = this.frames.offset;
+        batch.lengths[n] = this.frames.length;
+        n = (n + 1) | 0;
+      }
+    }
+    return n;
+  }
+
+  /**
+   * Word 3, less PAYLEN, of a frame that needs no work; -1 where every frame needs some: a port VLAN, no context in
+   * slot 0, a ring that is not in one piece.
+   */
+  private plainStatus(v: number, q: number): number {
+    const h = this.heap;
+    const loaded = ((h[q + T_CONTEXTS] as number) & 1) !== 0;
+    return loaded && h[v + V_PORT_VLAN] === 0 && (h[q + Q_RING] as number) >= 0 ? CC : -1;
+  }
+
+  /** Write-back of what was consumed up to `to`, as WTHRESH wants it. */
+  private report(v: number, q: number, to: number): void {
+    const h = this.heap;
+    const threshold = h[q + T_WTHRESH] as number;
+    if (threshold > 0) {
+      const written = h[q + T_WRITTEN] as number;
+      const pending = to >= written ? to - written : to - written + (h[q + Q_COUNT] as number);
+      if (pending < threshold) return;
+    }
+    this.writeBack(v, q, to);
+  }
+
+  /** Sets DD in the descriptors with RS from the last write-back up to `to`, or writes the head. */
+  private writeBack(v: number, q: number, to: number): void {
+    const h = this.heap;
+    const ring = h[q + Q_RING] as number;
+    const count = h[q + Q_COUNT] as number;
+    const headOnly = ((h[q + T_HEAD_LOW] as number) & 1) !== 0;
+    const readOnly = h[q + Q_READ_ONLY] !== 0;
+    let index = h[q + T_WRITTEN] as number;
+    let reported = 0;
+    if (ring >= 0 && !headOnly && !readOnly) {
+      reported = this.memory.loops.markDone(q, index, to);
+      index = to;
+    }
+    while (index !== to) {
+      const d = ring >= 0 ? (ring + (index << 2)) | 0 : this.memory.descriptor(q, index);
+      if (d < 0) break;
+      const command = h[d + 2] as number;
+      // Bit 20 tells data (3) from context (2) descriptors, which are never written back.
+      if ((command & (RS | (1 << 20))) === (RS | (1 << 20))) {
+        reported = 1;
+        if (readOnly) {
+          this.writeFault(q, (h[q + Q_BASE_LOW] as number) + (index << 4));
+          break;
+        }
+        if (!headOnly) h[d + 3] = DD;
+      }
+      index = (index + 1) | 0;
+      if (index === count) index = 0;
+    }
+    h[q + T_WRITTEN] = to;
+    if (reported === 0) return;
+    if (headOnly) this.writeHead(q, to);
+    h[v + V_TX_RAISE] = (h[v + V_TX_RAISE] as number) | (1 << (h[q + Q_INDEX] as number));
+  }
+
+  /** Head write-back: one word at the address of TDWBAL and TDWBAH. */
+  private writeHead(q: number, head: number): void {
+    const h = this.heap;
+    const low = (h[q + T_HEAD_LOW] as number) & ~3;
+    const high = h[q + T_HEAD_HIGH] as number;
+    const vf = this.memory.vfOf(q);
+    const offset = vf.iommu.translate(low, high, 4, true);
+    if (offset < 0) {
+      vf.fault(low, high, 4, true);
+      h[q + Q_STATE] = STATE_HUNG;
+      return;
+    }
+    h[offset >>> 2] = head;
+  }
+
+  private writeFault(q: number, low: number): void {
+    const h = this.heap;
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, true);
+    h[q + Q_STATE] = STATE_HUNG;
+  }
+
+  private badTail(q: number, tail: number): void {
+    const h = this.heap;
+    if (((h[q + Q_WARNED] as number) & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | WARN_TAIL;
+    const index = h[q + Q_INDEX] as number;
+    const detail = `VFTDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
+    this.memory.vfOf(q).violation('tail-range', 0x2018 + index * 0x40, detail);
+  }
+}

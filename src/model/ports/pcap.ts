@@ -1,0 +1,182 @@
+// The pcap port: plays a capture into the port and writes what leaves the chip to
+// another. Time stamps written are the model's clock, which starts where it likes; those
+// read are not used (pacing is by rate=, else as fast as the VF takes frames).
+
+import { PcapReader, PcapWriter } from '../../support/pcap.ts';
+import { OFFER, type PortCounters, type WirePort } from '../types.ts';
+import { countedVf, type FinitePort, type PortContext } from './context.ts';
+import { Pacer } from './pacer.ts';
+import type { PcapSpec } from './spec.ts';
+
+/** Bytes of the longest frame that is played, without CRC. */
+const MAX_PLAYED = 16_384;
+/** Ethernet's minimum without CRC; shorter frames were captured before padding. */
+const MIN_FRAME = 60;
+
+/** See the head of this file. */
+export class PcapPort implements WirePort, FinitePort {
+  readonly spec: string;
+  readonly linkUp = true;
+  /** Frames of the capture that were not offered: empty, or longer than 16,384 bytes. */
+  skipped = 0;
+  /** Frames that left the chip and could not be written. */
+  unwritten = 0;
+  private readonly context: PortContext;
+  private readonly pcap: PcapSpec;
+  private readonly rewrite: boolean;
+  private readonly pacer: Pacer | null;
+  private readonly staging: number;
+  private readonly offered: Float64Array;
+  private reader: PcapReader | null;
+  private writer: PcapWriter | null;
+  private rounds = 0;
+  /** Whether this round had a frame to offer; a file without any is not played for ever. */
+  private fruitful = false;
+  /** Length of the frame that waits in `staging`, 0 for none. */
+  private staged = 0;
+
+  /** @throws RangeError for a VF that does not exist; VfioError, PcapError where a file cannot be used */
+  constructor(spec: string, pcap: PcapSpec, context: PortContext) {
+    if (pcap.vf >= context.vfs) {
+      throw new RangeError(
+        `port spec "${spec}": expected vf= below ${context.vfs}, the port's number of VFs, got ${pcap.vf}`,
+      );
+    }
+    this.spec = spec;
+    this.pcap = pcap;
+    this.context = context;
+    this.rewrite = (pcap.dst ?? (context.vfs === 1 ? 'vf' : 'keep')) === 'vf';
+    this.pacer = pcap.rate === null ? null : new Pacer(context.clock, pcap.rate);
+    this.offered = new Float64Array(context.vfs);
+    this.staging = context.allocate(MAX_PLAYED);
+    this.reader = new PcapReader(pcap.input);
+    try {
+      this.writer = pcap.output === null ? null : new PcapWriter(pcap.output);
+    } catch (error) {
+      this.reader.close();
+      throw error;
+    }
+  }
+
+  /** True once the last frame of the last round was offered, or the file turned out damaged. */
+  get done(): boolean {
+    return this.reader === null && this.staged === 0;
+  }
+
+  step(budget: number): number {
+    if (this.done) return 0;
+    const n = this.pacer === null ? budget : this.pacer.allowance(budget);
+    let sent = 0;
+    while (sent < n && (this.staged > 0 || this.stage()) && this.offer()) sent++;
+    this.pacer?.sent(sent);
+    return sent;
+  }
+
+  transmit(offsets: Int32Array, lengths: Int32Array, n: number, _vf: number): void {
+    if (this.writer === null) {
+      if (this.pcap.output !== null) this.unwritten += n;
+      return;
+    }
+    const us = this.context.clock.nowUs();
+    const seconds = Math.floor(us / 1e6);
+    const nanoseconds = Math.floor((us - seconds * 1e6) * 1000);
+    const { u8 } = this.context.views();
+    for (let i = 0; i < n; i++) {
+      const offset = offsets[i]! >>> 0;
+      try {
+        this.writer.append(u8.subarray(offset, offset + lengths[i]!), seconds, nanoseconds);
+      } catch (error) {
+        this.unwritten += n - i;
+        this.abandonOutput(error);
+        return;
+      }
+    }
+  }
+
+  addCounters(vf: number, counters: PortCounters): void {
+    counters.offered += this.offered[vf]!;
+  }
+
+  /** Writes the rest out; a disk error goes to `onError`. Idempotent. */
+  close(): void {
+    this.reader?.close();
+    this.reader = null;
+    this.staged = 0;
+    const writer = this.writer;
+    this.writer = null;
+    try {
+      writer?.close();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  /** Offers the staged frame. @returns false where it has to wait */
+  private offer(): boolean {
+    const { u8 } = this.context.views();
+    if (this.rewrite) {
+      const mac = this.context.vfMac(this.pcap.vf);
+      // Nobody to send to as long as the VF has no address.
+      if (mac.every((byte) => byte === 0)) return false;
+      u8.set(mac, this.staging);
+    }
+    const closedLoop = this.pacer === null;
+    const vf = this.rewrite ? this.pcap.vf : countedVf(this.context, u8, this.staging);
+    const result = this.context.ingress.offer(this.staging, this.staged, closedLoop);
+    if (result === OFFER.AGAIN) return false;
+    this.offered[vf]!++;
+    this.staged = 0;
+    return true;
+  }
+
+  /** Reads the next frame into `staging`. @returns false at the end */
+  private stage(): boolean {
+    try {
+      while (this.reader !== null) {
+        const frame = this.reader.next();
+        if (frame === null) {
+          this.nextRound();
+        } else if (frame.data.length === 0 || frame.data.length > MAX_PLAYED) {
+          this.skipped++;
+        } else {
+          const { u8 } = this.context.views();
+          this.staged = Math.max(frame.data.length, MIN_FRAME);
+          u8.set(frame.data, this.staging);
+          u8.fill(0, this.staging + frame.data.length, this.staging + this.staged);
+          this.fruitful = true;
+          return true;
+        }
+      }
+    } catch (error) {
+      this.reader?.close();
+      this.reader = null;
+      this.report(error);
+    }
+    return false;
+  }
+
+  private nextRound(): void {
+    this.reader?.close();
+    this.reader = null;
+    this.rounds++;
+    const again = this.pcap.loop === 0 || this.rounds < this.pcap.loop;
+    if (again && this.fruitful) this.reader = new PcapReader(this.pcap.input);
+    this.fruitful = false;
+  }
+
+  private abandonOutput(error: unknown): void {
+    const writer = this.writer;
+    this.writer = null;
+    this.report(error);
+    try {
+      writer?.close();
+    } catch (closing) {
+      this.report(closing);
+    }
+  }
+
+  private report(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.context.onError(`port ${this.context.port}: ${message}`);
+  }
+}

@@ -1,0 +1,220 @@
+// One VF of the model: registers, interrupts, mailbox, config space and queue
+// engine put together behind VfFunction, which backends drive, and VfHardware,
+// which the PF drives. Keeps the barrier promise of design's decision 10.
+
+import { BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
+import type { FunctionState, QueueEngine, VfDeviceOptions } from '../engine/types.ts';
+import type { VfHardware } from '../pf/types.ts';
+import type { VfFunction } from '../types.ts';
+import { ConfigSpace } from './config-space.ts';
+import { Interrupts } from './interrupts.ts';
+import { MailboxBlock } from './mailbox-block.ts';
+import { QueueRegisters } from './queue-registers.ts';
+import type { Report } from './register-table.ts';
+import { VfRegisters } from './registers.ts';
+
+/** See the head of this file. Moves only inside its own methods and by `tick`. */
+export class VfDevice implements VfFunction, VfHardware, FunctionState {
+  readonly port: number;
+  readonly vf: number;
+  readonly barOffset: number;
+  readonly mailbox: MailboxBlock;
+  readonly interrupts: Interrupts;
+  readonly engine: QueueEngine;
+  private readonly options: VfDeviceOptions;
+  private readonly config: ConfigSpace;
+  private readonly registers: VfRegisters;
+  private readonly queues: QueueRegisters;
+  private readonly report: Report;
+  private resetEvent = false;
+
+  constructor(options: VfDeviceOptions) {
+    this.options = options;
+    this.port = options.port;
+    this.vf = options.vf;
+    this.barOffset = options.barOffset;
+    this.report = (kind, offset, detail) =>
+      options.recorder.violation({ kind, port: this.port, vf: this.vf, offset, detail });
+    this.config = new ConfigSpace(
+      () => this.functionReset(),
+      () => this.interrupts.tick(),
+    );
+    this.interrupts = new Interrupts(options.clock, this);
+    this.mailbox = new MailboxBlock({
+      interrupt: () => this.interrupts.raiseMisc(),
+      violation: (detail) => this.report('mailbox-protocol', -1, detail),
+    });
+    this.registers = new VfRegisters({
+      interrupts: this.interrupts,
+      mailbox: this.mailbox,
+      clock: options.clock,
+      linkUp: options.linkUp,
+      report: this.report,
+      softwareReset: () => this.resetVf(),
+    });
+    this.queues = new QueueRegisters(
+      options.barOffset,
+      options.views,
+      () => options.tables.pools[options.vf]?.queues ?? 0,
+      this.report,
+    );
+    this.engine = options.engine({
+      port: options.port,
+      vf: options.vf,
+      barOffset: options.barOffset,
+      views: options.views,
+      tables: options.tables,
+      interrupts: this.interrupts,
+      state: this,
+      recorder: options.recorder,
+      log: options.log,
+    });
+  }
+
+  /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
+  get trapAll(): boolean {
+    return this.options.trapAll ?? false;
+  }
+
+  get busMaster(): boolean {
+    return this.config.busMaster;
+  }
+
+  get psrtype(): number {
+    return this.registers.headerSplitTypes;
+  }
+
+  /** Lets throttled interrupts out when their time has come; call it once a step of the NIC. */
+  tick(): void {
+    this.interrupts.tick();
+  }
+
+  // ---- VfFunction ----
+
+  mmioRead(offset: number): number {
+    if (!this.inBar(offset, 'read')) return 0;
+    this.engine.barrier();
+    if (isQueuePage(offset)) return this.queues.read(offset);
+    return this.registers.read(offset);
+  }
+
+  mmioWrite(offset: number, value: number): void {
+    if (!this.inBar(offset, 'write')) return;
+    this.engine.barrier();
+    if (!isQueuePage(offset)) {
+      this.registers.write(offset, value >>> 0);
+      return;
+    }
+    this.queues.write(offset, value >>> 0);
+    // Each trapped store is seen by itself: two ENABLE edges never merge.
+    this.engine.barrier();
+  }
+
+  configRead(offset: number, sizeBytes: number): number {
+    return this.config.read(offset, sizeBytes);
+  }
+
+  configWrite(offset: number, sizeBytes: number, value: number): void {
+    this.engine.barrier();
+    this.config.write(offset, sizeBytes, value);
+  }
+
+  dmaMap(
+    iova: number,
+    sizeBytes: number,
+    heapOffset: number,
+    readable: boolean,
+    writable: boolean,
+  ): number {
+    return this.engine.dmaMap(iova, sizeBytes, heapOffset, readable, writable);
+  }
+
+  dmaUnmap(iova: number, sizeBytes: number): number {
+    this.engine.barrier();
+    return this.engine.dmaUnmap(iova, sizeBytes);
+  }
+
+  /** @throws RangeError for a vector the function does not have */
+  connectVector(vector: number, signal: (() => void) | null): void {
+    if (!Number.isInteger(vector) || vector < 0 || vector >= VECTORS) {
+      throw new RangeError(
+        `connectVector: expected a vector from 0 to ${VECTORS - 1}, got ${vector}`,
+      );
+    }
+    this.engine.barrier();
+    this.interrupts.connect(vector, signal);
+  }
+
+  functionReset(): void {
+    this.engine.barrier();
+    this.config.reset();
+    this.resetVf();
+  }
+
+  disconnect(): void {
+    this.functionReset();
+    this.engine.dmaClear();
+    for (let vector = 0; vector < VECTORS; vector++) this.interrupts.connect(vector, null);
+  }
+
+  // ---- VfHardware: what the PF does ----
+
+  takeResetEvent(): boolean {
+    const was = this.resetEvent;
+    this.resetEvent = false;
+    return was;
+  }
+
+  stopTxQueues(): void {
+    this.engine.barrier();
+    this.queues.stopTxQueues();
+    this.engine.barrier();
+  }
+
+  clearHeadWriteBack(): void {
+    this.engine.barrier();
+    this.queues.clearHeadWriteBack();
+  }
+
+  portReset(): void {
+    this.stopQueues();
+    this.mailbox.portReset();
+    this.interrupts.reset();
+  }
+
+  portResetDone(): void {
+    this.mailbox.portResetDone();
+  }
+
+  // ---- common ----
+
+  /** VFCTRL.RST and VFLR: queues, interrupts, mailbox flags, VFRE and VFTE; the PF sees VFLRE. */
+  private resetVf(): void {
+    this.stopQueues();
+    this.interrupts.reset();
+    this.mailbox.functionReset();
+    this.resetEvent = true;
+  }
+
+  private stopQueues(): void {
+    this.engine.barrier();
+    this.engine.queuesReset();
+    this.queues.reset();
+    const pool = this.options.tables.pools[this.vf];
+    if (pool === undefined) return;
+    pool.rxEnable = false;
+    pool.txEnable = false;
+    this.options.tables.changed();
+  }
+
+  private inBar(offset: number, verb: string): boolean {
+    if (offset % 4 === 0 && offset >= 0 && offset < BAR0_SIZE) return true;
+    const detail = `${verb} at 0x${offset.toString(16)}: expected a multiple of 4 below 0x4000`;
+    this.report('access-mode', offset, detail);
+    return false;
+  }
+}
+
+function isQueuePage(offset: number): boolean {
+  return offset >= PAGE_SIZE && offset < 3 * PAGE_SIZE;
+}

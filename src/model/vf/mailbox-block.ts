@@ -1,0 +1,130 @@
+// The mailbox hardware of one VF: the 16 words both sides see, VFMAILBOX as the
+// VF sees it, and what the PF finds in MBVFICR and PFMAILBOX. 82599-vf sec 4.1;
+// reactions from QEMU's model of the 82576. Knows nothing of messages.
+
+import { MAILBOX_WORDS } from '../../hw/mailbox.ts';
+import { VFMAILBOX, VFMAILBOX_READ_TO_CLEAR } from '../../hw/registers.ts';
+
+const { REQ, ACK, VFU, PFSTS, PFACK, RSTI, RSTD } = VFMAILBOX.mask;
+
+/** What the block tells its surroundings. */
+export interface MailboxEvents {
+  /** PFSTS, PFACK, RSTI or RSTD was set: the VF's cause in VTIVAR_MISC. */
+  interrupt(): void;
+  /** The VF broke the protocol in a way that silicon would let pass. */
+  violation(detail: string): void;
+}
+
+/** One VF's mailbox. PF methods are single steps, so PFU is never seen set by the VF. */
+export class MailboxBlock {
+  /** VFMBMEM. */
+  readonly words = new Uint32Array(MAILBOX_WORDS);
+  /** VFMAILBOX without REQ and ACK, which read as 0. */
+  private flags = 0;
+  /** MBVFICR bits of this VF. */
+  private requestPending = false;
+  private ackPending = false;
+  private readonly events: MailboxEvents;
+
+  constructor(events: MailboxEvents) {
+    this.events = events;
+  }
+
+  // ---- the VF's side ----
+
+  /** Read of VFMAILBOX: PFSTS, PFACK and RSTD clear. */
+  readControl(): number {
+    const value = this.flags;
+    this.flags &= ~VFMAILBOX_READ_TO_CLEAR;
+    return value;
+  }
+
+  /** Write of VFMAILBOX: REQ and ACK act on 1, VFU takes the value written, the rest has no effect. */
+  writeControl(value: number): void {
+    const owned = (this.flags & VFU) !== 0;
+    if ((value & REQ) !== 0) {
+      if (!owned) this.events.violation('VFMAILBOX.REQ written without holding VFU');
+      if ((value & VFU) !== 0) {
+        this.events.violation('VFMAILBOX.REQ written with VFU kept: the PF cannot lock the buffer');
+      }
+    }
+    if ((this.flags & RSTI) !== 0 && (value & (REQ | ACK)) !== 0) {
+      this.events.violation('message sent while RSTI is set: the mailbox is dead');
+    } else {
+      if ((value & REQ) !== 0) this.requestPending = true;
+      if ((value & ACK) !== 0) this.ackPending = true;
+    }
+    this.flags = (this.flags & ~VFU) | (value & VFU);
+  }
+
+  writeWord(index: number, value: number): void {
+    if ((this.flags & VFU) === 0) {
+      this.events.violation(`VFMBMEM(${index}) written without holding VFU`);
+    }
+    this.words[index] = value;
+  }
+
+  /** VFCTRL.RST or FLR: the VF's half of the block starts anew and RSTD shows. */
+  functionReset(): void {
+    // RSTD after a VF's own reset: inferred; ixy.rs waits for it and runs on silicon.
+    this.flags = (this.flags & RSTI) | ((this.flags & RSTI) === 0 ? RSTD : 0);
+    this.requestPending = false;
+    this.ackPending = false;
+  }
+
+  // ---- the PF's side ----
+
+  /** The VF holds the buffer; the PF's lock would fail. */
+  get heldByVf(): boolean {
+    return (this.flags & VFU) !== 0;
+  }
+
+  /** A request waits and can be read. It stays pending while the VF holds the buffer. */
+  get hasRequest(): boolean {
+    return this.requestPending && !this.heldByVf;
+  }
+
+  /** Reads a request whole and acknowledges it: PFMAILBOX.ACK. */
+  takeRequest(): Uint32Array {
+    this.requestPending = false;
+    const copy = this.words.slice();
+    this.flags |= PFACK;
+    this.events.interrupt();
+    return copy;
+  }
+
+  /** Reads and clears MBVFICR.VFACK. */
+  takeAck(): boolean {
+    const was = this.ackPending;
+    this.ackPending = false;
+    return was;
+  }
+
+  /**
+   * Locks, discards what the VF sent meanwhile, writes, and sets PFSTS (linux ixgbe_write_mbx_pf).
+   * @returns false where the VF holds the buffer; then nothing was written
+   */
+  post(message: readonly number[]): boolean {
+    if (this.heldByVf) return false;
+    this.requestPending = false;
+    this.ackPending = false;
+    this.words.set(message);
+    this.flags |= PFSTS;
+    this.events.interrupt();
+    return true;
+  }
+
+  /** CTRL.RST of the port. PFSTS stays, so that a ping sent just before can still be seen. */
+  portReset(): void {
+    this.flags = (this.flags & (PFSTS | PFACK)) | RSTI;
+    this.requestPending = false;
+    this.ackPending = false;
+    this.events.interrupt();
+  }
+
+  /** CTRL_EXT.PFRSTD. */
+  portResetDone(): void {
+    this.flags = (this.flags & ~RSTI) | RSTD;
+    this.events.interrupt();
+  }
+}
