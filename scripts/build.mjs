@@ -140,15 +140,20 @@ async function compileProject(root, { config, sources }) {
 }
 
 /** Programs that somebody waits for at their start: loading one file takes 60 to 80 ms less than loading 60 (node 20). */
-const BUNDLED = ['l2fwd.js', 'forward-worker.js', 'model-child.js', 'model-worker.js'];
+const BUNDLED = [
+  'cli/l2fwd/command.js',
+  'cli/l2fwd/worker.js',
+  'cli/model/child.js',
+  'cli/model/worker.js',
+];
 
 /**
- * Puts a program of dist/cli into one file, in its place. What it says of its place stays as it was, so that code copies
+ * Puts a program of dist into one file, in its place. What it says of its place stays as it was, so that code copies
  * of the queues (support/code-copy.ts) still come from the files of dist.
  */
 async function bundleProgram(root, name) {
-  const home = join(root, 'dist/cli');
-  const input = join(home, name);
+  const input = join(root, 'dist', name);
+  const home = dirname(input);
   const bundler = join(root, 'node_modules/rolldown/dist/index.mjs');
   if (!existsSync(input)) return;
   const { rolldown } = await import(pathToFileURL(bundler).href);
@@ -164,7 +169,7 @@ async function bundleProgram(root, name) {
     input,
     platform: 'node',
     // main.js knows a wrong command line of a command by the class of the error.
-    external: name === 'l2fwd.js' ? [/^node:/, /arguments\.js$/] : [/^node:/],
+    external: name === 'cli/l2fwd/command.js' ? [/^node:/, /arguments\.js$/] : [/^node:/],
     plugins: [places],
   });
   try {

@@ -14,10 +14,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   memory: ['support', 'vfio/device.ts'],
   vfio: ['memory', 'support', 'hw'],
   ixgbevf: ['hw', 'memory', 'vfio/device.ts', 'support'],
+  traffic: ['hw', 'memory', 'support'],
   model: ['hw', 'memory', 'vfio/device.ts', 'vfio/user', 'support'],
   'open.ts': ['ixgbevf', 'model', 'vfio', 'memory', 'support'],
   'index.ts': ['open.ts', 'hw/descriptors.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support'],
-  cli: ['open.ts', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
+  cli: ['open.ts', 'traffic', 'ixgbevf', 'model', 'vfio', 'memory', 'support', 'hw'],
 };
 
 function filesUnder(folder: string): string[] {

@@ -3,7 +3,7 @@
 // wrong into one line and an exit status: 0 done, 1 failed at run time, 2 bad usage.
 
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
-import { failed } from './failed.ts';
+import { failed } from './run/failed.ts';
 
 interface Entry {
   readonly summary: string;
@@ -14,35 +14,35 @@ interface Entry {
 const COMMANDS: Readonly<Record<string, Entry>> = {
   l2fwd: {
     summary: 'forward between two VFs, rewriting MACs',
-    load: async () => (await import('./l2fwd.ts')).l2fwd,
+    load: async () => (await import('./l2fwd/command.ts')).l2fwd,
   },
   pktgen: {
     summary: 'generate frames, and check what comes back',
-    load: async () => (await import('./pktgen.ts')).pktgen,
+    load: async () => (await import('./pktgen/command.ts')).pktgen,
   },
   dump: {
     summary: 'capture to a pcap file or the terminal',
-    load: async () => (await import('./dump.ts')).dump,
+    load: async () => (await import('./dump/command.ts')).dump,
   },
   model: {
     summary: 'serve a software 82599 over vfio-user',
-    load: async () => (await import('./model.ts')).model,
+    load: async () => (await import('./model/command.ts')).model,
   },
   list: {
     summary: 'VFs on this machine, and what each one lacks',
-    load: async () => (await import('./list.ts')).list,
+    load: async () => (await import('./pci/list.ts')).list,
   },
   bind: {
     summary: 'hand VFs to vfio-pci, on request make them first',
-    load: async () => (await import('./bind.ts')).bind,
+    load: async () => (await import('./pci/bind.ts')).bind,
   },
   unbind: {
     summary: 'give VFs back to the kernel',
-    load: async () => (await import('./bind.ts')).unbind,
+    load: async () => (await import('./pci/bind.ts')).unbind,
   },
   preload: {
     summary: 'run an unmodified VFIO program on a model',
-    load: async () => (await import('./preload.ts')).preload,
+    load: async () => (await import('./preload/command.ts')).preload,
   },
 };
 

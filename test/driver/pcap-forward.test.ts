@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { FORWARD, macWords, makeForward } from '../../src/cli/forward.ts';
+import { FORWARD, macWords, makeForward } from '../../src/cli/l2fwd/forward.ts';
 import {
   createModel,
   mempool,

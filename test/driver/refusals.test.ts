@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../../src/cli/arguments.ts';
-import { l2fwd } from '../../src/cli/l2fwd.ts';
+import { l2fwd } from '../../src/cli/l2fwd/command.ts';
 import { createModel, open, PcapError, VfioError } from '../../src/index.ts';
 import type { LocalModel } from '../../src/model/local-model.ts';
 import { parseAddress } from '../../src/vfio/address.ts';

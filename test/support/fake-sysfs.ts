@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
-import type { Access, Host } from '../../src/cli/host.ts';
+import type { Access, Host } from '../../src/cli/pci/host.ts';
 
 /** A function to put into the tree. */
 export interface FakeFunction {

@@ -3,7 +3,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { DeviceReport } from '../../src/cli/report.ts';
+import type { DeviceReport } from '../../src/cli/run/report.ts';
 import type { NicCounters } from '../../src/index.ts';
 import type { LatencyRow } from '../../src/model/ports/latency.ts';
 import { Processes } from './processes.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { latencyLine, percentileNs } from '../../../src/cli/latency-line.ts';
+import { latencyLine, percentileNs } from '../../../src/cli/run/latency-line.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
 import { LatencyTrack, latencyRow } from '../../../src/model/ports/latency.ts';
 import { makeHarness, onesSum, sinkOf, takeFrames } from './harness.ts';

@@ -1,0 +1,89 @@
+// Where `ixy dump` writes: a file, a FIFO, or standard output. The writing thread never blocks for
+// long, whatever reads the other end: it waits for room in turns and asks in between whether to go
+// on. Flags of a descriptor are left alone, since other processes share them.
+
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { VfioError } from '../../support/errors.ts';
+import { native } from '../../support/native.ts';
+
+const POLLOUT = 4;
+/** A pipe without a reader; a socket or terminal without its other end. */
+const POLLERR = 8;
+const POLLHUP = 16;
+const TURN_MS = 50;
+/** What a pipe or terminal that has room takes without blocking: PIPE_BUF of Linux. */
+const PIECE_BYTES = 4096;
+const ENXIO = 6;
+
+/**
+ * Creates or empties a file, for an Output.
+ * @throws VfioError with the errno
+ */
+export function createFile(path: string): number {
+  // O_NONBLOCK: a FIFO that nobody reads fails at once instead of waiting for a reader.
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+  try {
+    return openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o666);
+  } catch (error) {
+    const errno = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
+    const advice = errno === ENXIO ? 'nobody reads this FIFO; start its reader first' : '';
+    throw new VfioError('create capture file', errno, path, advice);
+  }
+}
+
+/**
+ * Closes what `createFile` opened.
+ * @throws VfioError with the errno: a network file system may report a full disk only here
+ */
+export function closeFile(fd: number, path: string): void {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    const errno = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
+    throw new VfioError('close capture file', errno, path);
+  }
+}
+
+/** See the head of this file. */
+export class Output {
+  private readonly fd: number;
+  /** False where the other end may keep the writer waiting. */
+  private readonly regular: boolean;
+  private readonly proceed: () => boolean;
+  private readonly entry: Int32Array;
+
+  /** @param proceed false: give up waiting for room */
+  constructor(fd: number, proceed: () => boolean) {
+    this.fd = fd;
+    this.regular = fstatSync(fd).isFile();
+    this.proceed = proceed;
+    this.entry = Int32Array.of(fd, POLLOUT, 0);
+  }
+
+  /**
+   * Writes a piece of bytes[from, from + length).
+   * @returns how many bytes; 0 where `proceed` said no
+   * @throws what fs.writeSync throws: ENOSPC, EPIPE
+   */
+  write(bytes: Uint8Array, from: number, length: number): number {
+    if (this.regular) return writeSync(this.fd, bytes, from, length);
+    this.entry[1] = POLLOUT;
+    for (;;) {
+      while (native().poll(this.entry, 1, TURN_MS) <= 0) if (!this.proceed()) return 0;
+      try {
+        return writeSync(this.fd, bytes, from, Math.min(length, PIECE_BYTES));
+      } catch (error) {
+        // EAGAIN: somebody else has filled it meanwhile.
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+        if (!this.proceed()) return 0;
+      }
+    }
+  }
+
+  /** True where nobody reads the other end any more. */
+  get abandoned(): boolean {
+    if (this.regular) return false;
+    this.entry[1] = 0;
+    return native().poll(this.entry, 1, 0) > 0 && (this.entry[2] & (POLLERR | POLLHUP)) !== 0;
+  }
+}

@@ -1,0 +1,165 @@
+// What `ixy model` is told, checked, in the form in which its Worker gets it: options of the
+// command line to ports, VFs, MACs. Makes nothing.
+
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parsePortSpec } from '../../model/ports/spec.ts';
+import type { PfPersonality } from '../../model/types.ts';
+import {
+  flagOption,
+  INTERVAL_OPTION,
+  integerOption,
+  intervalSeconds,
+  type OptionSpec,
+  type ParsedArguments,
+  textOption,
+  UsageError,
+} from '../arguments.ts';
+
+/** Ports that a command line can describe. */
+export const MAX_PORTS = 8;
+const MAX_VFS = 63;
+const MIN_PF_MTU = 1500;
+const MAX_PF_MTU = 9710;
+const PERSONALITIES: readonly PfPersonality[] = ['linux-6.1', 'linux-7.3', 'dpdk'];
+
+/** One port of the model. */
+export interface PortSetup {
+  readonly vfs: number;
+  readonly pf: PfPersonality;
+  /** MTU of the PF's own interface, bytes. */
+  readonly pfMtu: number;
+  /** Port SPEC. */
+  readonly wire: string;
+  /** 6 bytes a VF, as the PF assigned them; null: none. */
+  readonly macs: readonly (Uint8Array | null)[];
+}
+
+/** A model to be served; can be posted to a Worker. */
+export interface ModelSetup {
+  readonly ports: readonly PortSetup[];
+  readonly directory: string;
+  /** Between two reports; 0: only the last one. */
+  readonly intervalSeconds: number;
+  readonly trapAll: boolean;
+}
+
+/** The options that describe a model. */
+export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ports: { type: 'string', value: 'N', help: `ports, 1 to ${MAX_PORTS}`, default: '2' },
+  vfs: { type: 'string', value: 'N', help: `VFs of each port, 1 to ${MAX_VFS}`, default: '1' },
+  dir: {
+    type: 'string',
+    value: 'DIR',
+    help: 'where the sockets pPvV.sock go; made if it does not exist',
+    default: join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `ixy-model-${process.getuid?.() ?? 0}`),
+  },
+  ...Object.fromEntries(
+    Array.from({ length: MAX_PORTS }, (_, port) => [`port${port}`, portOption(port)]),
+  ),
+  pf: {
+    type: 'string',
+    value: 'NAME',
+    help: `the host's PF driver: ${PERSONALITIES.join(', ')}`,
+    default: PERSONALITIES[0] as string,
+  },
+  'pf-mtu': {
+    type: 'string',
+    value: 'N',
+    help: `MTU of the host's PF interface, ${MIN_PF_MTU} to ${MAX_PF_MTU}: an 82599 VF gets jumbo frames only above 1500`,
+    default: `${MIN_PF_MTU}`,
+  },
+  interval: INTERVAL_OPTION,
+  'trap-all': { type: 'boolean', help: 'share no BAR page: every register access is a message' },
+  mac: {
+    type: 'string',
+    value: 'P.V=MAC',
+    help: 'MAC that the PF assigns to VF V of port P, or none; may be repeated (default 02:09:c0:00:PP:VV)',
+    multiple: true,
+  },
+};
+
+function portOption(port: number): OptionSpec {
+  const help =
+    port === 0
+      ? 'plugged into port 0: none, gen[:...], pcap:IN[,OUT], tap:NAME, cable:N (default none)'
+      : `the same for port ${port}`;
+  return { type: 'string', value: 'SPEC', help };
+}
+
+/**
+ * Reads MODEL_OPTIONS.
+ * @throws UsageError
+ */
+export function modelSetup(args: ParsedArguments): ModelSetup {
+  const portCount = integerOption(args, 'ports', 1, MAX_PORTS);
+  const vfs = integerOption(args, 'vfs', 1, MAX_VFS);
+  const pf = personality(textOption(args, 'pf') ?? '');
+  const pfMtu = integerOption(args, 'pf-mtu', MIN_PF_MTU, MAX_PF_MTU);
+  const macs = assignedMacs(args, portCount, vfs);
+  for (let port = portCount; port < MAX_PORTS; port++) {
+    if (textOption(args, `port${port}`) === undefined) continue;
+    throw new UsageError(`--port${port}: expected a port below --ports ${portCount}`);
+  }
+  return {
+    ports: macs.map((row, port) => ({
+      vfs,
+      pf,
+      pfMtu,
+      wire: portSpec(textOption(args, `port${port}`) ?? 'none'),
+      macs: row,
+    })),
+    directory: textOption(args, 'dir') ?? '',
+    intervalSeconds: intervalSeconds(args),
+    trapAll: flagOption(args, 'trap-all'),
+  };
+}
+
+/** "02:09:c0:00:00:01", or "none". */
+export function formatMac(mac: Uint8Array | null): string {
+  if (mac === null) return 'none';
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+function personality(name: string): PfPersonality {
+  const found = PERSONALITIES.find((known) => known === name);
+  if (found !== undefined) return found;
+  throw new UsageError(`--pf: expected ${PERSONALITIES.join(', ')}, got '${name}'`);
+}
+
+function portSpec(spec: string): string {
+  try {
+    parsePortSpec(spec);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return spec;
+}
+
+function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (Uint8Array | null)[][] {
+  const macs = Array.from({ length: ports }, (_, port) =>
+    Array.from({ length: vfs }, (_, vf): Uint8Array | null =>
+      Uint8Array.of(0x02, 0x09, 0xc0, 0x00, port, vf),
+    ),
+  );
+  const given = args.values.mac;
+  for (const text of Array.isArray(given) ? (given as readonly string[]) : []) {
+    const match = /^(\d{1,3})\.(\d{1,3})=(none|[0-9a-f]{2}(?::[0-9a-f]{2}){5})$/i.exec(text);
+    const row = macs[Number(match?.[1])];
+    const vf = Number(match?.[2]);
+    if (match === null || row === undefined || vf >= vfs) {
+      const last = `${ports - 1}.${vfs - 1}`;
+      throw new UsageError(
+        `--mac: expected P.V=MAC or P.V=none with P.V from 0.0 to ${last}, got '${text}'`,
+      );
+    }
+    row[vf] = match[3] === 'none' ? null : stationMac(match[3] as string);
+  }
+  return macs;
+}
+
+function stationMac(text: string): Uint8Array {
+  const bytes = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+  if (((bytes[0] as number) & 1) === 0 && bytes.some((byte) => byte !== 0)) return bytes;
+  throw new UsageError(`--mac: expected a unicast MAC that is not all zeros, got '${text}'`);
+}

@@ -1,0 +1,164 @@
+// `ixy pktgen`: generates frames and measures what comes back. This file opens the devices,
+// starts the generating thread (thread.ts), prints rates and ends it all. Options:
+// plan.ts; frames: traffic/test-frame.ts.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IxgbeVf } from '../../ixgbevf/vf.ts';
+import { open } from '../../open.ts';
+import { PcapReader } from '../../support/pcap.ts';
+import {
+  type Command,
+  HELP_OPTION,
+  INTERVAL_OPTION,
+  JSON_OPTION,
+  type ParsedArguments,
+} from '../arguments.ts';
+import { HostedModel } from '../run/hosted-model.ts';
+import { RunReport, warnOfFewCpus } from '../run/report.ts';
+import { Session } from '../run/session.ts';
+import { type PktgenPlan, pktgenPlan } from './plan.ts';
+import { Generator, type GeneratorReport } from './thread.ts';
+
+const LINK_MS = 5000;
+const STUCK_MS = 10_000;
+/** More than a tx ring holds: all that is under way has a place when the thread is held up. */
+const RX_RING = 2048;
+
+/** Waits until the devices have link, so that the first frames are not lost. @throws Error where it stays down */
+async function waitForLink(devices: readonly IxgbeVf[], session: Session): Promise<void> {
+  const endMs = performance.now() + LINK_MS;
+  for (const vf of devices) {
+    while (!session.over && !vf.link().up) {
+      if (performance.now() > endMs) {
+        throw new Error(
+          `${vf.address}: expected link, got none for ${LINK_MS / 1000} s; is the PF up and its cable in?`,
+        );
+      }
+      await sleep(10);
+    }
+  }
+}
+
+/** @throws Error where a device is lost, or does not take frames */
+function checkDevices(devices: readonly IxgbeVf[]): void {
+  for (const vf of devices) {
+    const { resetNeeded, resetReason, stuck } = vf.checkHealth();
+    if (resetNeeded) throw new Error(`${vf.address}: ${resetReason}; start again`);
+    if (stuck.length > 0) throw new Error(`${vf.address}: ${stuck[0].message}`);
+  }
+}
+
+function introduce(session: Session, what: PktgenPlan, devices: readonly IxgbeVf[]): void {
+  const [vf, other] = devices;
+  const from = `${what.address} (${vf.mac})`;
+  const to = other === undefined ? 'measuring what comes back' : `${what.rxAddress} (${other.mac})`;
+  session.print(`${from} -> ${to}`);
+}
+
+function summary({ sent, received, gaps, duplicates, corrupt, skipped }: GeneratorReport): string {
+  const checks =
+    gaps === null
+      ? `${skipped} frames of the capture not played`
+      : `${gaps} gaps, ${duplicates} duplicates, ${corrupt} corrupt`;
+  return `generator: sent ${sent}, received ${received}; ${checks}`;
+}
+
+async function startModel(what: PktgenPlan, session: Session): Promise<HostedModel | undefined> {
+  if (what.model === undefined) return undefined;
+  const model = await HostedModel.start(what.model, what.intervalSeconds, (error) =>
+    session.fail(error),
+  );
+  if (!what.json) {
+    const why = what.byItself ? 'no address given: ' : '';
+    session.print(`${why}started a software 82599, ports ${what.model.ports.join(' and ')}`);
+  }
+  return model;
+}
+
+async function run(args: ParsedArguments): Promise<number> {
+  const what = pktgenPlan(args);
+  // A file that is no capture is better found before a device is opened.
+  if (what.replay !== null) new PcapReader(what.replay).close();
+  const session = new Session(what);
+  const generator = new Generator(what, session);
+  const devices: IxgbeVf[] = [];
+  let model: HostedModel | undefined;
+  const closeDevices = async (): Promise<void> => {
+    await generator.stop();
+    for (const vf of devices) vf.close();
+  };
+  try {
+    model = await startModel(what, session);
+    warnOfFewCpus(model === undefined ? 1 : 2);
+    const names = what.rxAddress === null ? [what.address] : [what.address, what.rxAddress];
+    for (const name of names) {
+      const options = { rxRingSize: RX_RING, maxFrame: what.maxFrame, stuckAfterMs: STUCK_MS };
+      devices.push(await open(model?.resolve(name) ?? name, options));
+    }
+    const [vf, other] = devices;
+    if (other === undefined && what.destination === null && what.replay === null) {
+      process.stderr.write(
+        'warning: no --dst MAC: frames go to ff:ff:ff:ff:ff:ff, to everybody on that network\n',
+      );
+    }
+    await waitForLink(devices, session);
+    const rows = devices.map((device, i) => ({ vf: device, name: names[i], dropped: () => 0 }));
+    const more = (): object => ({ generator: generator.report() });
+    const report = new RunReport(session, rows, { json: what.json, more });
+    if (!what.json) introduce(session, what, devices);
+    await generator.start(vf, other);
+    await session.until(
+      () => report.tick(model?.rows),
+      () => checkDevices(devices),
+    );
+    await generator.finish();
+    const last = report.last();
+    await closeDevices();
+    await model?.close();
+    report.final(last, model?.rows);
+    if (!what.json) session.print(summary(generator.report()));
+    return session.status();
+  } finally {
+    await closeDevices();
+    await model?.close();
+  }
+}
+
+export const pktgen: Command = {
+  name: 'pktgen',
+  synopsis: '[DEV] [options]',
+  summary:
+    'Sends UDP frames, every one different, and checks what comes back on the same device or on --rx.\nWithout an address it starts a software 82599 with two ports and a cable between them.',
+  maxPositionals: 1,
+  options: {
+    rx: { type: 'string', value: 'DEV2', help: 'measure what arrives there; its MAC is addressed' },
+    size: {
+      type: 'string',
+      value: 'N|imix',
+      help: 'frame size, bytes with CRC (default 64); with --replay the longest played (default 1518)',
+    },
+    rate: {
+      type: 'string',
+      value: 'PPS',
+      help: 'frames a second, such as 250k or 1.5M (default: all that go)',
+    },
+    flows: { type: 'string', value: 'N', help: 'UDP flows, 1 to 16384 (default 1)' },
+    count: { type: 'string', value: 'N', help: 'stop after that many frames' },
+    duration: { type: 'string', value: 'SECONDS', help: 'stop after that long' },
+    dst: {
+      type: 'string',
+      value: 'MAC',
+      help: "destination (default: the --rx device's MAC, else broadcast)",
+    },
+    replay: {
+      type: 'string',
+      value: 'FILE',
+      help: 'play a pcap once, with its timing or at --rate; destinations stay unless --dst is given',
+    },
+    batch: { type: 'string', value: 'N', default: '32', help: 'frames a batch, 1 to 256' },
+    interval: INTERVAL_OPTION,
+    json: JSON_OPTION,
+    help: HELP_OPTION,
+  },
+  run,
+};

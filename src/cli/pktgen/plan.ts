@@ -1,0 +1,172 @@
+// What `ixy pktgen` is told, checked: options to devices, frames and limits. Makes nothing.
+
+import { parseStationMac } from '../../support/mac.ts';
+import { MAX_FLOWS } from '../../traffic/test-frame.ts';
+import { parseAddress } from '../../vfio/address.ts';
+import {
+  flagOption,
+  integerOption,
+  intervalSeconds,
+  type ParsedArguments,
+  secondsOption,
+  textOption,
+  UsageError,
+} from '../arguments.ts';
+import type { HostedModelSetup } from '../run/hosted-model.ts';
+
+const CRC_BYTES = 4;
+/** Ethernet's minimum and the 82599's jumbo limit, CRC included. */
+const MIN_SIZE = 64;
+const MAX_SIZE = 9728;
+/** Simple IMIX: 64, 594 and 1,518 bytes as 7 to 4 to 1, no size in one block. */
+const IMIX = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
+const USUAL_SIZE = 1518;
+/** Ethernet header and CRC. */
+const FRAME_OVERHEAD = 18;
+const MAX_COUNT = 2 ** 47;
+const MAX_RATE = 1e9;
+
+/** A checked command line. */
+export interface PktgenPlan {
+  readonly address: string;
+  /** Where is measured; null: on the sending device. */
+  readonly rxAddress: string | null;
+  /** The command's own model; absent where no address means one. */
+  readonly model?: HostedModelSetup;
+  /** No address was given. */
+  readonly byItself: boolean;
+  /** Bytes without CRC, in the order of the frames; the longest one to be played of a capture. */
+  readonly lengths: readonly number[];
+  /** Longest frame with CRC. */
+  readonly maxFrame: number;
+  readonly flows: number;
+  readonly rate: number | null;
+  readonly count: number | null;
+  readonly durationSeconds: number;
+  readonly intervalSeconds: number;
+  readonly destination: Uint8Array | null;
+  readonly replay: string | null;
+  readonly batch: number;
+  readonly json: boolean;
+}
+
+/**
+ * Reads a number of frames a second such as 250000, 250k, 1.5M.
+ * @throws UsageError
+ */
+export function parseRate(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(text);
+  const scale = { '': 1, k: 1e3, M: 1e6, G: 1e9 }[match?.[2] ?? ''] ?? 1;
+  const rate = match === null ? 0 : Number(match[1]) * scale;
+  if (rate > 0 && rate <= MAX_RATE) return rate;
+  throw new UsageError(
+    `--rate: expected frames a second above 0 and up to 1G, such as 250k or 1.5M, got '${text}'`,
+  );
+}
+
+function parseSizes(args: ParsedArguments): readonly number[] {
+  const text = textOption(args, 'size') ?? '';
+  if (text === 'imix') return IMIX;
+  const size = /^\d+$/.test(text) ? Number(text) : 0;
+  if (size >= MIN_SIZE && size <= MAX_SIZE) return [size];
+  throw new UsageError(
+    `--size: expected bytes with CRC from ${MIN_SIZE} to ${MAX_SIZE}, or imix, got '${text}'`,
+  );
+}
+
+/** The same device in two spellings gives the same text. @throws RangeError for no address */
+function canonical(address: string): string {
+  return JSON.stringify(parseAddress(address));
+}
+
+/**
+ * The model that addresses of kind model:P.V mean: ports joined in pairs by cables.
+ * @returns undefined where there is none among them
+ */
+function modelFor(addresses: readonly string[], maxFrame: number): HostedModelSetup | undefined {
+  const vfs = addresses.map(parseAddress).filter((parsed) => parsed.kind === 'model');
+  if (vfs.length === 0) return undefined;
+  const pairs = Math.max(...vfs.map(({ port }) => (port >> 1) + 1));
+  const ports = Array.from({ length: pairs * 2 }, (_, port) => `cable:${port >> 1}`);
+  return {
+    ports,
+    vfs: Math.max(...vfs.map(({ vf }) => vf)) + 1,
+    ...(maxFrame > USUAL_SIZE && { pfMtu: maxFrame - FRAME_OVERHEAD }),
+  };
+}
+
+/** The VF at the other end of the cable. */
+function otherEnd(address: string): string | null {
+  const parsed = parseAddress(address);
+  return parsed.kind === 'model' ? `model:${parsed.port ^ 1}.${parsed.vf}` : null;
+}
+
+function parseDevices(
+  args: ParsedArguments,
+  maxFrame: number,
+): Pick<PktgenPlan, 'address' | 'rxAddress' | 'model' | 'byItself'> {
+  const [given] = args.positionals;
+  const rx = textOption(args, 'rx');
+  if (given === undefined && rx !== undefined) {
+    throw new UsageError(`--rx: expected the address of the sending device before it, got none`);
+  }
+  const address = given ?? 'model:0.0';
+  const rxAddress = rx ?? otherEnd(address);
+  const addresses = rxAddress === null ? [address] : [address, rxAddress];
+  if (new Set(addresses.map(canonical)).size < addresses.length) {
+    throw new UsageError(
+      `--rx: expected another device than ${address}, which is measured without --rx, got ${rx}`,
+    );
+  }
+  const model = modelFor(addresses, maxFrame);
+  return { address, rxAddress, byItself: given === undefined, ...(model && { model }) };
+}
+
+function refuseBesideReplay(args: ParsedArguments): void {
+  if (textOption(args, 'flows') !== undefined) {
+    throw new UsageError('--flows: expected no --replay beside it, since a capture has its flows');
+  }
+  if (textOption(args, 'size') === 'imix') {
+    throw new UsageError(
+      '--size: expected the longest frame to play, bytes with CRC, beside --replay, got imix',
+    );
+  }
+}
+
+function parseDestination(args: ParsedArguments): Uint8Array | null {
+  const text = textOption(args, 'dst');
+  if (text === undefined) return null;
+  try {
+    return parseStationMac('--dst', text);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/**
+ * Reads the options of pktgen.
+ * @throws UsageError, RangeError: what, expected, got
+ */
+export function pktgenPlan(args: ParsedArguments): PktgenPlan {
+  const replay = textOption(args, 'replay') ?? null;
+  if (replay !== null) refuseBesideReplay(args);
+  const sizeGiven = textOption(args, 'size') !== undefined;
+  const usual = replay === null ? [MIN_SIZE] : [USUAL_SIZE];
+  const sizes = sizeGiven ? parseSizes(args) : usual;
+  const maxFrame = Math.max(USUAL_SIZE, ...sizes);
+  const given = (name: string): boolean => textOption(args, name) !== undefined;
+  return {
+    ...parseDevices(args, maxFrame),
+    lengths: sizes.map((size) => size - CRC_BYTES),
+    maxFrame,
+    flows: given('flows') ? integerOption(args, 'flows', 1, MAX_FLOWS) : 1,
+    rate: given('rate') ? parseRate(textOption(args, 'rate') ?? '') : null,
+    count: given('count') ? integerOption(args, 'count', 1, MAX_COUNT) : null,
+    intervalSeconds: intervalSeconds(args),
+    durationSeconds: given('duration') ? secondsOption(args, 'duration', 1e6) : 0,
+    destination: parseDestination(args),
+    replay,
+    batch: integerOption(args, 'batch', 1, 256),
+    json: flagOption(args, 'json'),
+  };
+}

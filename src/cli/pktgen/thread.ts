@@ -1,0 +1,158 @@
+// The generating thread of `ixy pktgen`, seen from the main thread: what it is started with, how it is
+// ended, and what it counts. The thread itself: worker.ts.
+
+import { randomInt } from 'node:crypto';
+import type { QueueHandle } from '../../ixgbevf/queue/memory.ts';
+import type { IxgbeVf } from '../../ixgbevf/vf.ts';
+import { processArena } from '../../memory/arena.ts';
+import type { Mempool } from '../../memory/mempool.ts';
+import { FIRST_STREAM, LAST_STREAM, makeTemplate } from '../../traffic/test-frame.ts';
+import { HotThreads } from '../run/hot-threads.ts';
+import type { Session } from '../run/session.ts';
+import { COUNTS, STOP } from './block.ts';
+import type { PktgenPlan } from './plan.ts';
+import type {
+  GeneratedFrames,
+  PktgenData,
+  PktgenMessage,
+  ReceiverData,
+  ReplayedFrames,
+} from './worker.ts';
+
+const WORKER_FILE = new URL('./worker.js', import.meta.url);
+/** The thread looks for the last frames for at most 5 s, and opens its queues before. */
+const ENDED_MS = 7000;
+const BROADCAST = new Uint8Array(6).fill(0xff);
+
+const receiver = (queue: QueueHandle, { handle }: Mempool): ReceiverData => ({
+  queue,
+  mempool: handle,
+});
+
+/** Counts as the JSON report has them. */
+export interface GeneratorReport {
+  readonly sent: number;
+  readonly received: number;
+  /** null: a capture has no numbers to tell by. */
+  readonly gaps: number | null;
+  readonly duplicates: number | null;
+  readonly corrupt: number | null;
+  /** Frames of the capture that were not played. */
+  readonly skipped?: number;
+}
+
+/** The generating thread and what it counts. */
+export class Generator {
+  /** Set when the thread has sent all. */
+  complete = false;
+  private readonly threads = new HotThreads();
+  private readonly block = processArena().allocateControl(COUNTS.BLOCK_BYTES) >>> 2;
+  private readonly what: PktgenPlan;
+  private readonly session: Session;
+
+  constructor(what: PktgenPlan, session: Session) {
+    this.what = what;
+    this.session = session;
+  }
+
+  /** Starts the thread; the session's time counts from its first frame on. */
+  async start(vf: IxgbeVf, other: IxgbeVf | undefined): Promise<void> {
+    const { what, session, block } = this;
+    const data: PktgenData = {
+      tx: receiver(vf.tx[0].handle, vf.mempool),
+      rx: receiver(vf.rx[0].handle, vf.mempool),
+      other: other === undefined ? null : receiver(other.rx[0].handle, other.mempool),
+      frames: what.replay === null ? this.templates(vf, other) : this.capture(vf, what.replay),
+      batch: what.batch,
+      rate: what.rate,
+      count: what.count,
+      block,
+      stopWord: this.threads.stopWord,
+    };
+    await new Promise<void>((started) => {
+      const onError = (error: Error): void => {
+        session.fail(error);
+        started();
+      };
+      const onMessage = (message: PktgenMessage): void => {
+        if (message.kind === 'failed') onError(new Error(message.message));
+        else if (message.kind === 'started') {
+          session.begin();
+          started();
+        } else {
+          this.complete = true;
+          session.end();
+        }
+      };
+      this.threads.start(WORKER_FILE, data, { onError, onMessage });
+    });
+  }
+
+  /** Sends no more, waits for what is under way, a moment after a signal and longer after the last frame. */
+  async finish(): Promise<void> {
+    this.session.whenHurried(() => this.threads.tell(STOP.ALL));
+    if (this.complete) await this.threads.ended(ENDED_MS);
+    else await this.threads.stop();
+    const left = this.count(COUNTS.LEFT);
+    if (this.complete && left > 0) {
+      const { address } = this.what;
+      this.session.fail(
+        new Error(
+          `${address}: expected the device to take ${this.count(COUNTS.SENT)} frames, got ${left} that stayed in the tx ring; is the link up?`,
+        ),
+      );
+    }
+  }
+
+  /** Ends the thread; bounded, idempotent. */
+  stop(): Promise<void> {
+    this.threads.tell(STOP.ALL);
+    return this.threads.ended(ENDED_MS);
+  }
+
+  report(): GeneratorReport {
+    const played = this.what.replay !== null;
+    const known = (index: number): number | null => (played ? null : this.count(index));
+    return {
+      sent: this.count(COUNTS.SENT) - this.count(COUNTS.LEFT),
+      received: this.count(COUNTS.RECEIVED),
+      gaps: known(COUNTS.GAPS),
+      duplicates: known(COUNTS.DUPLICATES),
+      corrupt: known(COUNTS.CORRUPT),
+      ...(played && { skipped: this.count(COUNTS.SKIPPED) }),
+    };
+  }
+
+  private count(index: number): number {
+    return processArena().views.f64[(this.block >> 1) + index];
+  }
+
+  private templates(vf: IxgbeVf, other: IxgbeVf | undefined): GeneratedFrames {
+    const { lengths, flows, destination } = this.what;
+    const arena = processArena();
+    // Frames of an earlier run may still be on their way; they are not this one's.
+    const stream = randomInt(FIRST_STREAM, LAST_STREAM + 1);
+    const unique = [...new Set(lengths)];
+    const templates = unique.map((length) => {
+      const frame = makeTemplate(length, stream);
+      frame.set(destination ?? other?.macBytes ?? BROADCAST, 0);
+      frame.set(vf.macBytes, 6);
+      const offset = arena.allocateControl(frame.length);
+      arena.views.u8.set(frame, offset);
+      return { word: offset >>> 2, length };
+    });
+    const turns = lengths.map((length) => unique.indexOf(length));
+    return { kind: 'generated', templates, turns, flows, stream };
+  }
+
+  private capture(vf: IxgbeVf, path: string): ReplayedFrames {
+    const { destination, lengths } = this.what;
+    return {
+      kind: 'replayed',
+      path,
+      source: vf.macBytes,
+      destination,
+      maxLength: lengths[0],
+    };
+  }
+}

@@ -1,0 +1,223 @@
+// HOT. The thread that generates: sends, takes in what comes back, until it has sent all or the
+// stop word is set; then waits, bounded, for what is still under way. The main thread owns signals
+// and printing.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { at } from '../../hw/define.ts';
+import { VFTDH, VFTDT } from '../../hw/registers.ts';
+import { QUEUE, type QueueHandle } from '../../ixgbevf/queue/memory.ts';
+import { openRxQueue, openTxQueue, type RxQueue } from '../../ixgbevf/queue/queues.ts';
+import { viewsOf } from '../../memory/layout.ts';
+import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
+import { native } from '../../support/native.ts';
+import { PcapReader } from '../../support/pcap.ts';
+import { RateLimiter } from '../../traffic/rate-limiter.ts';
+import { COUNTS, STOP } from './block.ts';
+import { makeCheck } from './check.ts';
+import { type FrameSource, makeGenerator } from './generate.ts';
+import { makeReplay } from './replay.ts';
+
+/** A receive queue and where its buffers come from. */
+export interface ReceiverData {
+  readonly queue: QueueHandle;
+  readonly mempool: MempoolHandle;
+}
+
+/** What a generating thread is started with. */
+export interface PktgenData {
+  readonly tx: ReceiverData;
+  /** Of the sending device. */
+  readonly rx: ReceiverData;
+  /** Of another device, on which is measured; null: on the sending one. */
+  readonly other: ReceiverData | null;
+  readonly frames: GeneratedFrames | ReplayedFrames;
+  readonly batch: number;
+  /** Frames a second; null: as fast as they go, or with a capture's timing. */
+  readonly rate: number | null;
+  /** Frames to send; null: no end. */
+  readonly count: number | null;
+  /** Word of the counts. */
+  readonly block: number;
+  readonly stopWord: number;
+}
+
+/** Frames made here. */
+export interface GeneratedFrames {
+  readonly kind: 'generated';
+  readonly templates: readonly { readonly word: number; readonly length: number }[];
+  readonly turns: readonly number[];
+  readonly flows: number;
+  readonly stream: number;
+}
+
+/** Frames of a capture. */
+export interface ReplayedFrames {
+  readonly kind: 'replayed';
+  readonly path: string;
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array | null;
+  readonly maxLength: number;
+}
+
+/** What the thread says. */
+export type PktgenMessage =
+  /** The first frame goes now. */
+  | { readonly kind: 'started' }
+  /** Everything was sent. */
+  | { readonly kind: 'sent' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** Rounds between two looks at the stop word. */
+const ROUNDS = 64;
+/** Full batches that are taken in before the next one is sent. */
+const MAX_RECEIVED = 64;
+/** How long nothing must have moved, and how long to wait at all: after a signal, after the last frame. */
+const HURRIED = { quietUs: 100_000, limitUs: 300_000 };
+const PATIENT = { quietUs: 1_000_000, limitUs: 5_000_000 };
+/** From a tail register to its head. */
+const HEAD_WORDS = (at(VFTDH, 0) - at(VFTDT, 0)) >> 2;
+
+function say(message: PktgenMessage): void {
+  parentPort?.postMessage(message);
+}
+
+async function run(data: PktgenData): Promise<void> {
+  const mempool = new Mempool(data.tx.mempool);
+  const { i32: heap, f64 } = viewsOf(data.tx.mempool.memory);
+  const tx = await openTxQueue(data.tx.queue);
+  const counts = data.block >> 1;
+  const { batch, stopWord } = data;
+  const clock = native().monotonicUs;
+  const source = makeSource(data, mempool, () => f64[counts + COUNTS.SKIPPED]++);
+  const limiter = data.rate === null ? null : new RateLimiter(data.rate, batch, clock);
+  const receive = await makeReceive(data, mempool, source);
+  const bufs = new Int32Array(batch);
+  // A variable that is no small integer would be boxed anew at every write.
+  const left = Float64Array.of(data.count ?? Number.POSITIVE_INFINITY);
+  let kept = 0;
+  let keptFrom = 0;
+
+  /** @returns false when there is nothing more to send */
+  function send(): boolean {
+    if (kept === 0) {
+      if (left[0] === 0 || source.ended) return false;
+      let n = Math.min(batch, left[0]);
+      if (limiter !== null) n = limiter.allowance(n);
+      if (n === 0) return true;
+      kept = source.fill(bufs, n);
+      keptFrom = 0;
+    }
+    const sent = tx.batch(bufs, keptFrom, kept);
+    if (sent === 0) return true;
+    keptFrom += sent;
+    kept -= sent;
+    left[0] -= sent;
+    limiter?.sent(sent);
+    f64[counts + COUNTS.SENT] += sent;
+    return true;
+  }
+
+  function sendAll(): void {
+    while (Atomics.load(heap, stopWord) === 0) {
+      for (let i = 0; i < ROUNDS; i++) {
+        if (!send()) return;
+        receive();
+      }
+    }
+  }
+
+  /** Frames that the device has not taken from the ring. */
+  function inRing(): number {
+    const { state } = data.tx.queue;
+    const tail = heap[state + QUEUE.TAIL];
+    return (heap[tail] - heap[tail + HEAD_WORDS]) & (heap[state + QUEUE.SIZE] - 1);
+  }
+
+  function drain({ quietUs, limitUs }: typeof PATIENT): void {
+    const now = new Float64Array(1);
+    clock(now);
+    const endUs = now[0] + limitUs;
+    let movedUs = now[0];
+    let before = inRing();
+    while (Atomics.load(heap, stopWord) !== STOP.ALL && now[0] < endUs) {
+      const moved = receive();
+      const ring = inRing();
+      clock(now);
+      if (moved > 0 || ring !== before) movedUs = now[0];
+      before = ring;
+      if (ring === 0 && f64[counts + COUNTS.RECEIVED] >= f64[counts + COUNTS.SENT]) break;
+      if (now[0] - movedUs > quietUs) break;
+    }
+    f64[counts + COUNTS.LEFT] = inRing();
+  }
+
+  say({ kind: 'started' });
+  try {
+    sendAll();
+  } catch (error) {
+    say({ kind: 'failed', message: (error as Error).message });
+  }
+  mempool.giveBatch(bufs, keptFrom, kept);
+  if (Atomics.load(heap, stopWord) === 0) {
+    say({ kind: 'sent' });
+    drain(PATIENT);
+  } else drain(HURRIED);
+}
+
+function makeSource(data: PktgenData, mempool: Mempool, onSkip: () => void): FrameSource {
+  const { frames, rate } = data;
+  if (frames.kind === 'generated') return makeGenerator({ ...frames, mempool });
+  const reader = new PcapReader(frames.path);
+  return makeReplay({
+    ...frames,
+    mempool,
+    reader,
+    clock: rate === null ? native().monotonicUs : null,
+    onSkip,
+  });
+}
+
+/** Makes what takes in everything that has come. @returns a function that returns how many frames that were */
+async function makeReceive(
+  data: PktgenData,
+  txMempool: Mempool,
+  source: FrameSource,
+): Promise<() => number> {
+  const { f64 } = viewsOf(data.tx.mempool.memory);
+  const received = (data.block >> 1) + COUNTS.RECEIVED;
+  const bufs = new Int32Array(data.batch);
+  const own = await openRxQueue(data.rx.queue);
+  const measured = data.other === null ? own : await openRxQueue(data.other.queue);
+  const mempool = data.other === null ? txMempool : new Mempool(data.other.mempool);
+  const { frames } = data;
+  const check =
+    frames.kind === 'generated'
+      ? makeCheck({ ...frames, mempool, block: data.block })
+      : (_: Int32Array, n: number) => {
+          f64[received] += n;
+        };
+
+  /** Takes in from one queue all there is, within reason. */
+  function take(queue: RxQueue, from: Mempool, look: typeof check | null): number {
+    let all = 0;
+    for (let turn = 0; turn < MAX_RECEIVED; turn++) {
+      const n = queue.batch(bufs, 0, bufs.length);
+      if (n === 0) break;
+      if (look !== null) look(bufs, n);
+      if (from === txMempool) source.spoil(bufs, n);
+      from.giveBatch(bufs, 0, n);
+      all += n;
+      if (n < bufs.length) break;
+    }
+    return all;
+  }
+
+  if (measured === own) return () => take(own, txMempool, check);
+  // What comes in on the sending device is of no interest, but its ring must not stay full.
+  return () => {
+    take(own, txMempool, null);
+    return take(measured, mempool, check);
+  };
+}
+
+await run(workerData as PktgenData);

@@ -1,0 +1,149 @@
+// The model that a command runs when it is given no address: a child process
+// (model/child.ts) over vfio-user, in a folder of its own. The child ends with our
+// end of its standard input, so that a killed command leaves no model behind.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { NicCounters } from '../../model/nic.ts';
+import type { PfPersonality } from '../../model/types.ts';
+import { parseAddress } from '../../vfio/address.ts';
+import { UsageError } from '../arguments.ts';
+import { MAX_PORTS } from '../model/plan.ts';
+import type { ModelReport } from '../model/report.ts';
+
+const CHILD = fileURLToPath(new URL('../../../dist/cli/model/child.js', import.meta.url));
+/** A model that is not ready by then is not going to be. */
+const READY_MS = 10_000;
+/** The model reports within a second of being told to end. */
+const FINISH_MS = 3000;
+const USAGE_STATUS = 2;
+const NEWEST_PF: PfPersonality = 'linux-7.3';
+
+/** What to plug into each port, and how many VFs each has. */
+export interface HostedModelSetup {
+  readonly ports: readonly string[];
+  readonly vfs: number;
+  /** MTU of the PF, which has to be above 1,500 for jumbo frames. */
+  readonly pfMtu?: number;
+}
+
+/** See the head of this file. */
+export class HostedModel {
+  /** Rows of the last report of the model. */
+  rows: readonly NicCounters[] = [];
+  /** What else that report said; empty before the first. */
+  load: Partial<Pick<ModelReport, 'idle' | 'latency'>> = {};
+  private readonly folder: string;
+  private readonly child: ChildProcess;
+  private readonly exited: Promise<number>;
+  private ready: (() => void) | undefined;
+  private errors = '';
+  private finishing = false;
+
+  /** @param onLost called when the model ends without having been told to */
+  private constructor(
+    setup: HostedModelSetup,
+    intervalSeconds: number,
+    onLost: (error: Error) => void,
+  ) {
+    // Made and removed by the model, so that it goes too where this process is killed.
+    this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
+    const args = [CHILD, '--dir', this.folder];
+    args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
+    // The PF that answers the first question: each protocol version that is refused costs 24 messages.
+    args.push('--pf', NEWEST_PF);
+    args.push('--interval', `${intervalSeconds}`);
+    if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
+    for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);
+    // Certificates that a model has no use for cost Node.js 30 ms of its start.
+    const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
+    this.child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
+    this.child.stdin?.on('error', () => {});
+    this.child.stderr?.on('data', (text: Buffer) => {
+      this.errors = (this.errors + text.toString()).slice(-4096);
+    });
+    if (this.child.stdout !== null) {
+      createInterface({ input: this.child.stdout }).on('line', (line) => this.take(line));
+    }
+    this.exited = new Promise((resolve) => {
+      this.child.once('error', () => resolve(1));
+      this.child.once('exit', (code, signal) => {
+        if (!this.finishing && this.ready === undefined) {
+          const how = signal === null ? `status ${code}` : signal;
+          onLost(new Error(`the model ended by itself (${how}) ${this.errors.trim()}`.trim()));
+        }
+        resolve(code ?? 1);
+      });
+    });
+  }
+
+  /**
+   * Starts a model and waits until it serves.
+   * @param intervalSeconds between two of its reports; 0: only the last one
+   * @throws UsageError for a wrong SPEC, Error where it does not come up
+   */
+  static async start(
+    setup: HostedModelSetup,
+    intervalSeconds: number,
+    onLost: (error: Error) => void,
+  ): Promise<HostedModel> {
+    if (setup.ports.length > MAX_PORTS) {
+      throw new UsageError(
+        `model:P.V: expected ports 0 to ${MAX_PORTS - 1}, got addresses that need ${setup.ports.length} ports`,
+      );
+    }
+    const model = new HostedModel(setup, intervalSeconds, onLost);
+    let timer: NodeJS.Timeout | undefined;
+    const outcome = await Promise.race([
+      new Promise<'ready'>((resolve) => {
+        model.ready = () => resolve('ready');
+      }),
+      model.exited,
+      new Promise<'late'>((resolve) => {
+        timer = setTimeout(() => resolve('late'), READY_MS);
+      }),
+    ]);
+    clearTimeout(timer);
+    model.ready = undefined;
+    if (outcome === 'ready') return model;
+    await model.close();
+    const said = model.errors.trim().replace(/^ixy: /, '');
+    if (outcome === USAGE_STATUS) throw new UsageError(said);
+    throw new Error(
+      outcome === 'late'
+        ? `the model was not ready after ${READY_MS} ms`
+        : `the model did not start: ${said}`,
+    );
+  }
+
+  /** Where `model:P.V` is served: a vfio-user address. Other addresses come back as they are. */
+  resolve(address: string): string {
+    const parsed = parseAddress(address);
+    if (parsed.kind !== 'model') return address;
+    return `vfio-user:${join(this.folder, `p${parsed.port}v${parsed.vf}.sock`)}`;
+  }
+
+  /** Ends the model, whose VFs have been closed, and takes its last report into `rows`. Bounded. */
+  async close(): Promise<void> {
+    this.finishing = true;
+    this.child.stdin?.end();
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), FINISH_MS);
+    await this.exited;
+    clearTimeout(timer);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private take(line: string): void {
+    const message = JSON.parse(line) as { ready: true } | ModelReport;
+    if ('ready' in message) {
+      this.ready?.();
+      return;
+    }
+    this.rows = message.ports;
+    this.load = { idle: message.idle, latency: message.latency };
+  }
+}
