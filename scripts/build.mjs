@@ -21,44 +21,17 @@ import { compiler, nodeApiInclude, requirePrograms, run, say } from './tools.mjs
 const STAMP = 'dist/.stamp';
 const FLAGS = ['-std=c11', '-O2', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'];
 
-/**
- * The native outputs: the shim, and the library behind `ixy preload`. `sources` are files of
- * native/, a row whose first source does not exist is left out.
- */
+/** The native outputs: the shim, and the library behind `ixy preload`. Each is made of every .c file of its folder. */
 const NATIVE = [
   {
     output: 'dist/native/ixy-shim.node',
-    sources: [
-      'shim.c',
-      'args.c',
-      'memory.c',
-      'guard.c',
-      'files.c',
-      'events.c',
-      'sockets.c',
-      'messages.c',
-      'frames.c',
-      'cpu.c',
-      'watch.c',
-    ],
+    folder: 'native/shim',
     flags: ['-fvisibility=hidden'],
     nodeApi: true,
   },
   {
     output: 'dist/native/preload.so',
-    sources: [
-      'preload-config.c',
-      'preload-files.c',
-      'preload-memory.c',
-      'preload-anonymous.c',
-      'preload-container.c',
-      'preload-dma.c',
-      'preload-windows.c',
-      'preload-device.c',
-      'preload-client.c',
-      'preload-fault.c',
-      'preload-decode.c',
-    ],
+    folder: 'native/preload',
     // Some compilers fortify by themselves, which makes open and read inline functions.
     flags: ['-U_FORTIFY_SOURCE', '-fvisibility=hidden', '-ldl'],
     nodeApi: false,
@@ -92,7 +65,7 @@ function fingerprint(root) {
 }
 
 function nativeRows(root) {
-  return NATIVE.filter((row) => existsSync(join(root, 'native', row.sources[0])));
+  return NATIVE.filter((row) => existsSync(join(root, row.folder)));
 }
 
 /** Whether dist was built from the sources as they are now. */
@@ -109,10 +82,9 @@ function isNewerThan(output, inputs) {
 
 async function compileNative(root, row, force) {
   const output = join(root, row.output);
-  const sources = row.sources.map((name) => join(root, 'native', name));
-  const headers = filesBelow(join(root, 'native')).filter((file) => file.endsWith('.h'));
-  if (!force && isNewerThan(output, [...sources, ...headers, join(root, 'scripts/build.mjs')]))
-    return;
+  const inputs = filesBelow(join(root, row.folder)).sort();
+  const sources = inputs.filter((file) => file.endsWith('.c'));
+  if (!force && isNewerThan(output, [...inputs, join(root, 'scripts/build.mjs')])) return;
   const include = row.nodeApi ? ['-I', nodeApiInclude(root)] : [];
   const draft = `${output}.${process.pid}`;
   mkdirSync(dirname(output), { recursive: true });

@@ -1,4 +1,4 @@
-// The native shim (native/*.c) as TypeScript sees it: the functions, and the one place that
+// The native shim (native/shim) as TypeScript sees it: the functions, and the one place that
 // loads them. Nothing here knows VFIO or the 82599. Rules that hold for every function:
 // - it returns a number >= 0, or a negated errno (-11 is EAGAIN); EINTR was already retried;
 // - a wrong argument type is a TypeError, a number or view outside its bounds a RangeError;

@@ -1,7 +1,7 @@
 // Runs each form of instruction twice from the same registers, flags and memory: once on plain
 // memory, once with the page closed, where the preload library's decoder carries it out. What
-// differs afterwards is printed; the last line counts. Linked with native/preload-decode.c.
-#include "../../native/preload.h"
+// differs afterwards is printed; the last line counts. Linked with native/preload/decode.c.
+#include "../../native/preload/preload.h"
 
 #include <cpuid.h>
 #include <stdio.h>

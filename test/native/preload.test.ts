@@ -30,7 +30,7 @@ beforeAll(() => {
     ]);
   cc('probe', at('vfio-probe.c'));
   // Absolute addresses are among the forms.
-  cc('decode-check', '-no-pie', at('decode-check.c'), at('../../native/preload-decode.c'));
+  cc('decode-check', '-no-pie', at('decode-check.c'), at('../../native/preload/decode.c'));
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

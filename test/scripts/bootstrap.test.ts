@@ -174,7 +174,7 @@ describe('what it does', () => {
     utimesSync(at('src/a.ts'), 1, 1);
     run();
     expect(calls()).toEqual(['tsc']);
-    utimesSync(at('native/cpu.c'), new Date(), new Date(Date.now() + 5000));
+    utimesSync(at('native/shim/cpu.c'), new Date(), new Date(Date.now() + 5000));
     run();
     expect(calls()).toEqual(['cc', 'tsc']);
   });

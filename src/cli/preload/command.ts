@@ -1,6 +1,6 @@
 // `ixy preload`: runs an unmodified VFIO program on the sockets of a model. The program gets a
 // private mount namespace with a small /sys for its devices (fake-sysfs.ts), and a library that
-// answers its VFIO calls (native/preload*.c). Whoever is not root runs it in a user namespace, in
+// answers its VFIO calls (native/preload). Whoever is not root runs it in a user namespace, in
 // which the program believes to be root.
 
 import { spawn, spawnSync } from 'node:child_process';

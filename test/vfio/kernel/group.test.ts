@@ -1,5 +1,5 @@
 // Group and container. First against the software 82599, through the preload library that answers
-// the group calls from vfio-user sockets (native/preload.h): the kernel's own errno values and type1
+// the group calls from vfio-user sockets (native/preload/preload.h): the kernel's own errno values and type1
 // checks, and registers, DMA and interrupts of a live VF. Then what that library does not have, on
 // fake-kernel.c: groups of several devices or that are not viable, a kernel without capabilities.
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const CHILD = at('child.mjs');
 const IXY = at('../../../dist/cli/main.js');
-/** What answers group and container from vfio-user sockets; native/preload.h. */
+/** What answers group and container from vfio-user sockets; native/preload/preload.h. */
 const PRELOAD = at('../../../dist/native/preload.so');
 
 /** Name of a step in child.mjs and its arguments. */

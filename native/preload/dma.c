@@ -1,6 +1,6 @@
 // VFIO's type1 IOMMU as the program sees it: its mappings, kept as extents of equal pieces (a
 // program may make 65,536 of them), with the checks and errno values of versions 1 and 2. What the
-// devices are told is in preload-windows.c. Source: <linux/vfio.h>,
+// devices are told is in windows.c. Source: <linux/vfio.h>,
 // Documentation/driver-api/vfio.rst. Called with ixy_vfio_lock held.
 #include "preload.h"
 

@@ -1,7 +1,7 @@
 // What the environment says: which devices there are, which calls are to fail.
 //   IXY_PRELOAD_DEVICES  0000:00:05.0=/run/p0v0.sock,0000:00:06.0=/run/p1v0.sock
 //   IXY_PRELOAD_ERRNO    MAP_DMA=ENOMEM,DEVICE_RESET=EINVAL@2 (the second call only)
-//   IXY_PRELOAD_EXACT    1: devices may reach exactly what was mapped, see preload-dma.c
+//   IXY_PRELOAD_EXACT    1: devices may reach exactly what was mapped, see dma.c
 //   IXY_PRELOAD_VERBOSE  1: say on stderr what happens
 #include "preload.h"
 

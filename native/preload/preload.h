@@ -50,7 +50,7 @@ bool ixy_reserve(void **items, size_t *capacity, size_t need, size_t item_bytes)
 void *ixy_mmap(uint64_t address, size_t bytes, int protection, int flags, int fd, uint64_t offset);
 void ixy_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// --- One connection to a vfio-user server (preload-client.c)
+// --- One connection to a vfio-user server (client.c)
 
 typedef struct {
   pthread_mutex_t lock;
@@ -97,7 +97,7 @@ enum {
   IXY_USER_RESET = 13,
 };
 
-// --- Devices, groups, containers (preload-config.c, preload-container.c, preload-device.c)
+// --- Devices, groups, containers (config.c, container.c, device.c)
 
 typedef struct {
   uint32_t flags;
@@ -189,7 +189,7 @@ int64_t ixy_dma_map(ixy_container *container, void *arg);
 int64_t ixy_dma_unmap(ixy_container *container, void *arg);
 void ixy_dma_clear(ixy_container *container);
 
-// What the devices of a container are told (preload-windows.c). `from` is the shared mapping that
+// What the devices of a container are told (windows.c). `from` is the shared mapping that
 // holds [vaddr, vaddr + size); its hold on the file passes over, also on failure.
 int ixy_window_map(ixy_container *container, const ixy_mapping *from, uint64_t vaddr,
                    uint64_t iova, uint64_t size, uint32_t flags);
@@ -197,7 +197,7 @@ void ixy_window_unmap(ixy_container *container, uint64_t iova, uint64_t size);
 int ixy_window_replay(ixy_container *container, ixy_device *device);
 void ixy_window_clear(ixy_container *container);
 
-// --- Fds (preload-files.c)
+// --- Fds (shim/files.c)
 
 typedef enum { IXY_OTHER, IXY_CONTAINER, IXY_GROUP, IXY_DEVICE } ixy_kind;
 
@@ -209,12 +209,12 @@ typedef struct {
 ixy_handle ixy_handle_of(int fd);
 int ixy_handle_create(ixy_kind kind, int index); // fd, O_CLOEXEC
 
-// --- The program's shared memory (preload-memory.c)
+// --- The program's shared memory (shim/memory.c)
 
 // The shared mapping that holds `vaddr`, its file's count raised; false where there is none. `next`
 // gets the start of the next mapping above.
 bool ixy_mapping_at(uint64_t vaddr, ixy_mapping *mapping, uint64_t *next);
-// preload-anonymous.c: memory that is shared from the start; private memory turned into shared
+// anonymous.c: memory that is shared from the start; private memory turned into shared
 // memory with the same content.
 void *ixy_map_anonymous(void *address, size_t bytes, int protection, int flags);
 int ixy_mapping_share(uint64_t vaddr, uint64_t bytes);
@@ -225,7 +225,7 @@ int ixy_file_fd(int file);
 void ixy_file_hold(int file);
 void ixy_file_release(int file);
 
-// --- Trapped pages and the instructions that touch them (preload-fault.c, preload-decode.c)
+// --- Trapped pages and the instructions that touch them (fault.c, decode.c)
 
 bool ixy_trap_install(void);
 void ixy_trap_after_fork(void);

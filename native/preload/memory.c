@@ -1,6 +1,6 @@
 // The program's shared memory: which file lies behind which address, so that a MAP_DMA can hand
 // the file to the devices. Recorded at mmap time with a duplicate of the fd, since programs close
-// theirs. Anonymous memory, which has no file, is made to have one in preload-anonymous.c.
+// theirs. Anonymous memory, which has no file, is made to have one in anonymous.c.
 #include "preload.h"
 
 #include <fcntl.h>
