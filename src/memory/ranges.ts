@@ -22,7 +22,7 @@ export class RangeAllocator {
    */
   take(size: number, align: number, origin = 0): number {
     for (let i = 0; i < this.free.length; i++) {
-      const range = this.free[i] as Range;
+      const range = this.free[i];
       const start = origin + Math.ceil((range.start - origin) / align) * align;
       const end = start + size;
       if (end > range.end) continue;

@@ -170,7 +170,7 @@ export class NicPort {
   /** Present MAC of a VF, as PortContext.vfMac: the one the PF assigned, or the first the VF set. */
   vfMac(vf: number): Uint8Array {
     if (this.macsGeneration !== this.tables.generation) this.updateMacs();
-    return this.macs[vf] as Uint8Array;
+    return this.macs[vf];
   }
 
   private makeDevice(vf: number, firstSlot: number, blocks: number, engines: VfEngine[]): VfDevice {
@@ -225,7 +225,7 @@ export class NicPort {
   private updateMacs(): void {
     this.macsGeneration = this.tables.generation;
     for (let vf = 0; vf < this.macs.length; vf++) {
-      const bytes = this.macs[vf] as Uint8Array;
+      const bytes = this.macs[vf];
       const assigned = this.pf.adminMac(vf);
       if (assigned !== null) {
         bytes.set(assigned);

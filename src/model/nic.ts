@@ -121,20 +121,20 @@ export class Nic {
     const { ports, engines, homes, devices } = this;
     let work = 0;
     // By index throughout: an iterator is garbage wherever V8 does not see through it.
-    for (let i = 0; i < ports.length; i++) work += (ports[i] as NicPort).pf.step();
-    for (let i = 0; i < engines.length; i++) (engines[i] as VfEngine).poll();
-    for (let i = 0; i < ports.length; i++) (ports[i] as NicPort).switch.update();
+    for (let i = 0; i < ports.length; i++) work += ports[i].pf.step();
+    for (let i = 0; i < engines.length; i++) engines[i].poll();
+    for (let i = 0; i < ports.length; i++) ports[i].switch.update();
     this.turn = (this.turn + 1) % engines.length;
     for (let k = 0; k < engines.length; k++) {
       const i = (this.turn + k) % engines.length;
-      work += (engines[i] as VfEngine).send((homes[i] as NicPort).switch, budget);
+      work += engines[i].send(homes[i].switch, budget);
     }
     for (let k = 0; k < ports.length; k++) {
-      const port = ports[(this.turn + k) % ports.length] as NicPort;
+      const port = ports[(this.turn + k) % ports.length];
       work += port.switch.wire.step(budget);
     }
-    for (let i = 0; i < engines.length; i++) (engines[i] as VfEngine).raiseInterrupts();
-    for (let i = 0; i < devices.length; i++) (devices[i] as VfDevice).tick();
+    for (let i = 0; i < engines.length; i++) engines[i].raiseInterrupts();
+    for (let i = 0; i < devices.length; i++) devices[i].tick();
     this.syncWhenDue(work);
     return work;
   }
@@ -209,7 +209,7 @@ export class Nic {
       this.steps++;
       if (this.steps % CLOCK_STEPS !== 0) return;
       readUs(this.options.clock, this.now);
-      if ((this.now[0] as number) - (this.lastSync[0] as number) < SYNC_US) return;
+      if (this.now[0] - this.lastSync[0] < SYNC_US) return;
     }
     readUs(this.options.clock, this.lastSync);
     this.sinceSync = 0;

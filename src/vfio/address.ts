@@ -18,7 +18,7 @@ export function parseAddress(address: string): Address {
     return { kind: 'pci', pci: `${pci[1] ?? '0000'}:${pci[2]}`.toLowerCase() };
   }
   const user = /^vfio-user:(.+)$/.exec(address);
-  if (user !== null) return { kind: 'vfio-user', path: user[1] as string };
+  if (user !== null) return { kind: 'vfio-user', path: user[1] };
   const model = /^model:(\d{1,3})\.(\d{1,2})$/.exec(address);
   if (model !== null) return { kind: 'model', port: Number(model[1]), vf: Number(model[2]) };
   throw new RangeError(`device address: expected ${FORMS}, got '${address}'`);

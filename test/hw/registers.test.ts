@@ -67,7 +67,7 @@ describe('the register table', () => {
     expect(Object.keys(table).sort()).toEqual(Object.keys(REGISTER_GOLDEN).sort());
     for (const [name, golden] of Object.entries(REGISTER_GOLDEN)) {
       expect(table[name], name).toEqual(golden.slice(0, 3));
-      const masks = golden[3] as Readonly<Record<string, number>>;
+      const masks = golden[3];
       const reg = REGISTERS.find((r) => r.name === name) as (typeof REGISTERS)[number];
       expect(reg.mask, name).toEqual(masks);
     }

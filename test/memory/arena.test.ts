@@ -51,7 +51,7 @@ describe('arena', () => {
       expect(map.sizeBytes % (2 * 1024 * 1024)).toBe(0);
       expect(map.address % (2 * 1024 * 1024)).toBe(0);
     }
-    const last = maps[maps.length - 1] as DmaMapping;
+    const last = maps[maps.length - 1];
     expect(offset + 5 * 1024 * 1024).toBeLessThanOrEqual(last.offset + last.sizeBytes);
     arena.detach(device);
     expect(unmaps.map(([iova]) => iova).sort()).toEqual(maps.map((m) => m.iova).sort());

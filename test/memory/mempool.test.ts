@@ -33,8 +33,8 @@ describe('mempool', () => {
     const bufs = new Int32Array(3);
     expect(mempool.takeBatch(bufs, 0, 3)).toBe(3);
     const sorted = [...bufs].sort((a, b) => a - b);
-    expect(sorted.map((b) => b - (sorted[0] as number))).toEqual([0, 2, 4]);
-    expect(mempool.offset(bufs[0] as number)).toBe((bufs[0] as number) * 2048 + 128);
+    expect(sorted.map((b) => b - sorted[0])).toEqual([0, 2, 4]);
+    expect(mempool.offset(bufs[0])).toBe(bufs[0] * 2048 + 128);
     mempool.giveBatch(bufs, 0, 3);
     destroyMempool(arena, mempool);
   });

@@ -18,11 +18,11 @@ function bench(trapAll = false): Bench {
   const log: string[] = [];
   const device = new DirectDevice({
     address: 'model:0.1',
-    function: port.devices[1] as NonNullable<(typeof port.devices)[1]>,
+    function: port.devices[1],
     advance: () => void port.pf.step(),
     onClose: () => log.push('closed'),
   });
-  return { port, device, engine: port.engines[1] as StubEngine, log };
+  return { port, device, engine: port.engines[1], log };
 }
 
 function mapping(iova: number, sizeBytes: number): DmaMapping {

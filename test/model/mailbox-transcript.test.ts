@@ -16,7 +16,7 @@ function parse(name: string): (Exchange | 'reset')[] {
   const script: (Exchange | 'reset')[] = [];
   let request: number[] | null = null;
   for (const [i, text] of readFileSync(path, 'utf8').split('\n').entries()) {
-    const [mark, ...fields] = (text.split('#')[0] as string).trim().split(/\s+/);
+    const [mark, ...fields] = text.split('#')[0].trim().split(/\s+/);
     const words = fields.map((field) => Number.parseInt(field, 16));
     if (mark === 'reset') script.push('reset');
     else if (mark === '>') request = words;

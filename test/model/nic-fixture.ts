@@ -74,8 +74,8 @@ export class RecordingPort implements WirePort {
   transmit(offsets: Int32Array, lengths: Int32Array, n: number, vf: number): void {
     this.batches.push(n);
     for (let i = 0; i < n; i++) {
-      const offset = (offsets[i] as number) >>> 0;
-      const bytes = [...this.memory.views.u8.subarray(offset, offset + (lengths[i] as number))];
+      const offset = offsets[i] >>> 0;
+      const bytes = [...this.memory.views.u8.subarray(offset, offset + lengths[i])];
       this.frames.push({ vf, bytes });
     }
   }
@@ -164,7 +164,7 @@ export class RawVf {
   }
 
   word(offset: number): number {
-    return this.memory.views.u32[(this.device.barOffset + offset) >>> 2] as number;
+    return this.memory.views.u32[(this.device.barOffset + offset) >>> 2];
   }
 
   setWord(offset: number, value: number): void {
@@ -256,7 +256,7 @@ export class RawVf {
   /** Writes four raw words at the tail. */
   descriptor(words: number[]): void {
     const d = (this.txRing >>> 2) + this.txTail * 4;
-    for (let i = 0; i < 4; i++) this.memory.views.u32[d + i] = words[i] as number;
+    for (let i = 0; i < 4; i++) this.memory.views.u32[d + i] = words[i];
     this.txTail = (this.txTail + 1) % this.txCount;
   }
 
@@ -317,7 +317,7 @@ export class RawVf {
 
   /** DD of a tx descriptor. */
   done(index: number): boolean {
-    return ((this.memory.views.u32[(this.txRing >>> 2) + index * 4 + 3] as number) & 1) === 1;
+    return (this.memory.views.u32[(this.txRing >>> 2) + index * 4 + 3] & 1) === 1;
   }
 }
 
@@ -336,7 +336,7 @@ export class Bench {
   constructor(ports: NicPortOptions[], options: Partial<NicOptions> = {}) {
     this.wires = ports.map(() => new RecordingPort(this.memory));
     this.nic = new Nic({
-      ports: ports.map((port, i) => ({ wire: this.wires[i] as RecordingPort, ...port })),
+      ports: ports.map((port, i) => ({ wire: this.wires[i], ...port })),
       memory: this.memory,
       clock: this.clock,
       ...options,

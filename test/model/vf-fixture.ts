@@ -34,7 +34,7 @@ export class StubEngine implements QueueEngine {
     for (let queue = 0; queue < 8; queue++) {
       for (const offset of [0x1028, 0x2028]) {
         const word = (this.context.barOffset + offset + 0x40 * queue) >>> 2;
-        u32[word] = (u32[word] as number) & ~0x02000000;
+        u32[word] = u32[word] & ~0x02000000;
       }
     }
   }
@@ -137,7 +137,7 @@ export class ScriptedVf {
   readonly pf: Pf;
 
   constructor(port: Port, vf = 0) {
-    this.device = port.devices[vf] as VfDevice;
+    this.device = port.devices[vf];
     this.pf = port.pf;
   }
 

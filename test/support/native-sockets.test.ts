@@ -15,7 +15,7 @@ const openFds = () => readdirSync('/proc/self/fd').length;
 function socketpair(): [number, number] {
   const out = new Int32Array(2);
   expect(shim.socketpair(out)).toBe(0);
-  return [out[0]!, out[1]!];
+  return [out[0], out[1]];
 }
 
 function closeAll(...fds: number[]): void {
@@ -97,8 +97,8 @@ describe('messages with file descriptors', () => {
     const fds = new Int32Array(4);
     expect(shim.recvMsg(b, new Uint8Array(1), 0, 1, fds)).toBe(1);
     expect(fds[0]).toBe(3);
-    expect(shim.eventfdSignal(sent[1]!)).toBe(0);
-    expect([1, 2, 3].map((i) => shim.eventfdDrain(fds[i]!))).toEqual([0, 1, 0]);
+    expect(shim.eventfdSignal(sent[1])).toBe(0);
+    expect([1, 2, 3].map((i) => shim.eventfdDrain(fds[i]))).toEqual([0, 1, 0]);
     closeAll(a, b, ...sent, ...fds.subarray(1));
   });
 
@@ -185,17 +185,17 @@ describe('requests', () => {
     expect(shim.request(a, message(9, 8), 17, passed, 1, reply, fds, 1000)).toBe(18);
     expect(Array.from(reply.subarray(0, 18))).toEqual(Array.from(message(1, 10, 11)));
     expect(fds[0]).toBe(1);
-    expect(shim.eventfdDrain(fds[1]!)).toBe(5);
+    expect(shim.eventfdDrain(fds[1])).toBe(5);
     const got = new Uint8Array(64);
     const gotFds = new Int32Array(4);
     expect(shim.recvMsg(b, got, 0, 64, gotFds)).toBe(17);
     expect(Array.from(got.subarray(0, 17))).toEqual(Array.from(message(9, 8)));
     expect(gotFds[0]).toBe(1);
-    const received = fds[1]!;
+    const received = fds[1];
     expect(ask(a, reply, fds)).toBe(17);
     expect(reply[0]).toBe(2);
     expect(fds[0]).toBe(0);
-    closeAll(a, b, event, received, gotFds[1]!);
+    closeAll(a, b, event, received, gotFds[1]);
   });
 });
 

@@ -80,14 +80,14 @@ describe('watching an fd', () => {
     const pair = new Int32Array(2);
     expect(shim.socketpair(pair)).toBe(0);
     const revents = await new Promise<number>((resolve) => {
-      const watcher = shim.watchFd(pair[0]!, (bits) => {
+      const watcher = shim.watchFd(pair[0], (bits) => {
         watcher.cancel();
         resolve(bits);
       });
-      expect(shim.close(pair[1]!)).toBe(0);
+      expect(shim.close(pair[1])).toBe(0);
     });
     expect(revents & 0x10).toBe(0x10);
-    expect(shim.close(pair[0]!)).toBe(0);
+    expect(shim.close(pair[0])).toBe(0);
   });
 
   it('keeps a process alive until it is unreferenced', () => {

@@ -187,12 +187,12 @@ describe('files', () => {
   it('passes an ioctl a view, and refuses one shorter than the struct', () => {
     const pair = new Int32Array(2);
     expect(shim.socketpair(pair)).toBe(0);
-    expect(shim.pwrite(pair[0]!, bytes(1), 0, 1, 0)).toBe(-29); // ESPIPE
-    expect(shim.sendMsg(pair[0]!, bytes(5), 0, 5, null, 0)).toBe(5);
+    expect(shim.pwrite(pair[0], bytes(1), 0, 1, 0)).toBe(-29); // ESPIPE
+    expect(shim.sendMsg(pair[0], bytes(5), 0, 5, null, 0)).toBe(5);
     const waiting = new Int32Array(1);
-    expect(shim.ioctl(pair[1]!, 0x541b, waiting)).toBe(0); // FIONREAD
+    expect(shim.ioctl(pair[1], 0x541b, waiting)).toBe(0); // FIONREAD
     expect(waiting[0]).toBe(5);
-    expect(shim.ioctl(pair[1]!, 0x5413, waiting)).toBe(-25); // TIOCGWINSZ on a socket: ENOTTY
+    expect(shim.ioctl(pair[1], 0x5413, waiting)).toBe(-25); // TIOCGWINSZ on a socket: ENOTTY
     // _IOR('T', 0x30, unsigned int)
     expect(badly('ioctl', pair[1], 0x80045430, new Uint8Array(3))).toThrow(RangeError);
     for (const fd of pair) expect(shim.close(fd)).toBe(0);
@@ -235,7 +235,7 @@ describe('CPUs', () => {
     expect(bits).toBe(count);
     expect(shim.affinity(null)).toBe(count);
     const cpu = shim.currentCpu();
-    expect((mask[cpu >> 5]! >>> (cpu & 31)) & 1).toBe(1);
+    expect((mask[cpu >> 5] >>> (cpu & 31)) & 1).toBe(1);
   });
 
   it('refuses to pin to a CPU that the machine has not', () => {

@@ -145,7 +145,7 @@ test('frames are copies, also out of a Buffer', () => {
   const bytes = Buffer.from(LITTLE);
   const [frame] = parsePcap(bytes, 'x');
   bytes.fill(0);
-  expect(frame!.data[0]).toBe(0xde);
+  expect(frame.data[0]).toBe(0xde);
 });
 
 test('a header alone is a capture without frames, and reading after the end or close is null', () => {

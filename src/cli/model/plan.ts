@@ -153,13 +153,13 @@ function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (Uint8
         `--mac: expected P.V=MAC or P.V=none with P.V from 0.0 to ${last}, got '${text}'`,
       );
     }
-    row[vf] = match[3] === 'none' ? null : stationMac(match[3] as string);
+    row[vf] = match[3] === 'none' ? null : stationMac(match[3]);
   }
   return macs;
 }
 
 function stationMac(text: string): Uint8Array {
   const bytes = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
-  if (((bytes[0] as number) & 1) === 0 && bytes.some((byte) => byte !== 0)) return bytes;
+  if ((bytes[0] & 1) === 0 && bytes.some((byte) => byte !== 0)) return bytes;
   throw new UsageError(`--mac: expected a unicast MAC that is not all zeros, got '${text}'`);
 }

@@ -43,7 +43,7 @@ function readDevice(text: string): PreloadedDevice {
       `--device: expected a PCI address and a socket, such as 0000:00:05.0=/run/p0v0.sock, got '${text}'`,
     );
   }
-  return { address: `${match[1] ?? '0000'}:${match[2]}`, socket: resolve(match[3] as string) };
+  return { address: `${match[1] ?? '0000'}:${match[2]}`, socket: resolve(match[3]) };
 }
 
 /** Address of VF V of port P: bus C0 + P, device and function from V. */

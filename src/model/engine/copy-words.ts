@@ -25,21 +25,21 @@ export function copyWords(views: ArenaViews, to: number, from: number, length: n
   for (; i + 4 <= quads; i = (i + 4) | 0) {
     const x = (t + i) | 0;
     const y = (f + i) | 0;
-    wide[x] = wide[y] as bigint;
-    wide[x + 1] = wide[y + 1] as bigint;
-    wide[x + 2] = wide[y + 2] as bigint;
-    wide[x + 3] = wide[y + 3] as bigint;
+    wide[x] = wide[y];
+    wide[x + 1] = wide[y + 1];
+    wide[x + 2] = wide[y + 2];
+    wide[x + 3] = wide[y + 3];
   }
-  for (; i < quads; i = (i + 1) | 0) wide[t + i] = wide[f + i] as bigint;
+  for (; i < quads; i = (i + 1) | 0) wide[t + i] = wide[f + i];
   const rest = length & 7;
   if (rest === 0) return;
   let at = quads << 1;
   if (rest >= 4) {
-    h[to + at] = h[from + at] as number;
+    h[to + at] = h[from + at];
     at++;
   }
   if ((rest & 3) !== 0) {
     const mask = (1 << ((rest & 3) << 3)) - 1;
-    h[to + at] = ((h[to + at] as number) & ~mask) | ((h[from + at] as number) & mask);
+    h[to + at] = (h[to + at] & ~mask) | (h[from + at] & mask);
   }
 }

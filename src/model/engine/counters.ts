@@ -48,10 +48,10 @@ export class VfCounters {
   /** Takes an rx queue's own count over into the totals. */
   takePackets(q: number): void {
     const h = this.memory.heap;
-    const packets = h[q + Q_PACKETS] as number;
+    const packets = h[q + Q_PACKETS];
     const index = C_RX_PACKETS - V_COUNTERS;
-    const delta = (packets - (h[q + Q_COUNTED] as number)) | 0;
-    this.totals[index] = (this.totals[index] as number) + delta;
+    const delta = (packets - h[q + Q_COUNTED]) | 0;
+    this.totals[index] = this.totals[index] + delta;
     h[q + Q_COUNTED] = packets;
   }
 
@@ -60,10 +60,10 @@ export class VfCounters {
     const h = this.memory.heap;
     let moved = 0;
     for (let i = 0; i < COUNTERS; i++) {
-      const delta = h[this.v + V_COUNTERS + i] as number;
+      const delta = h[this.v + V_COUNTERS + i];
       if (delta === 0) continue;
       moved++;
-      this.totals[i] = (this.totals[i] as number) + delta;
+      this.totals[i] = this.totals[i] + delta;
       h[this.v + V_COUNTERS + i] = 0;
     }
     if (moved === 0) return;
@@ -88,19 +88,19 @@ export class VfCounters {
   }
 
   private total(counter: number): number {
-    return this.totals[counter - V_COUNTERS] as number;
+    return this.totals[counter - V_COUNTERS];
   }
 
   // Integers between functions: a double would be an object wherever V8 does not inline the call.
 
   /** Bits 31:0. */
   private low(counter: number): number {
-    return (this.totals[counter - V_COUNTERS] as number) | 0;
+    return this.totals[counter - V_COUNTERS] | 0;
   }
 
   /** Bits 35:32. */
   private high(counter: number): number {
-    return Math.floor((this.totals[counter - V_COUNTERS] as number) / TWO_32) & 0xf;
+    return Math.floor(this.totals[counter - V_COUNTERS] / TWO_32) & 0xf;
   }
 
   private store(offset: number, value: number): void {

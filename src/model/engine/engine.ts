@@ -95,8 +95,8 @@ export class VfEngine implements QueueEngine, EngineVf {
       this.stop(this.txBlock(i), at(VFTDH, i));
       const rx = this.bar + (at(VFRXDCTL, i) >> 2);
       const tx = this.bar + (at(VFTXDCTL, i) >> 2);
-      h[rx] = (h[rx] as number) & ~ENABLE;
-      h[tx] = (h[tx] as number) & ~ENABLE;
+      h[rx] = h[rx] & ~ENABLE;
+      h[tx] = h[tx] & ~ENABLE;
     }
     this.rxQueues = 0;
     this.txQueues = 0;
@@ -135,7 +135,7 @@ export class VfEngine implements QueueEngine, EngineVf {
     const { port, vf, recorder } = this.context;
     const iova = (high >>> 0) * TWO_32 + (low >>> 0);
     const h = this.parts.memory.heap;
-    h[this.v + C_FAULTS] = (h[this.v + C_FAULTS] as number) + 1;
+    h[this.v + C_FAULTS] = h[this.v + C_FAULTS] + 1;
     recorder.fault({ port, vf, iova, sizeBytes, write });
   }
 
@@ -160,10 +160,10 @@ export class VfEngine implements QueueEngine, EngineVf {
     let rx = 0;
     let tx = 0;
     for (let i = 0; i < limit; i++) {
-      const rxOn = ((h[this.bar + RXDCTL_WORD + i * STEP_WORDS] as number) & ENABLE) !== 0;
+      const rxOn = (h[this.bar + RXDCTL_WORD + i * STEP_WORDS] & ENABLE) !== 0;
       if (rxOn !== ((this.rxQueues >> i) & 1) > 0) this.edge(i, rxOn, true);
       if (rxOn) rx |= 1 << i;
-      const txOn = ((h[this.bar + TXDCTL_WORD + i * STEP_WORDS] as number) & ENABLE) !== 0;
+      const txOn = (h[this.bar + TXDCTL_WORD + i * STEP_WORDS] & ENABLE) !== 0;
       if (txOn !== ((this.txQueues >> i) & 1) > 0) this.edge(i, txOn, false);
       if (txOn) tx |= 1 << i;
     }
@@ -198,12 +198,12 @@ export class VfEngine implements QueueEngine, EngineVf {
     const h = this.parts.memory.heap;
     for (let i = 0; this.rxQueues >> i !== 0; i++) {
       const q = this.rxBlock(i);
-      const packets = h[q + Q_PACKETS] as number;
+      const packets = h[q + Q_PACKETS];
       if (packets === h[q + Q_RAISED]) continue;
       h[q + Q_RAISED] = packets;
       this.context.interrupts.raise('rx', i);
     }
-    const tx = h[this.v + V_TX_RAISE] as number;
+    const tx = h[this.v + V_TX_RAISE];
     if (tx === 0) return;
     h[this.v + V_TX_RAISE] = 0;
     for (let i = 0; i < MAX_QUEUES; i++) {
@@ -253,7 +253,7 @@ export class VfEngine implements QueueEngine, EngineVf {
       h[this.v + V_QUEUES] === 1 &&
       h[this.v + V_MASTER] !== 0 &&
       h[q + Q_STATE] === STATE_RUNNING &&
-      (h[q + Q_RING] as number) >= 0;
+      h[q + Q_RING] >= 0;
     h[this.v + V_PLAIN_RX] = plain ? q : 0;
   }
 
@@ -279,7 +279,7 @@ export class VfEngine implements QueueEngine, EngineVf {
   private storeHead(q: number, offset: number): void {
     const h = this.parts.memory.heap;
     const word = this.bar + (offset >> 2);
-    const head = h[q + Q_HEAD] as number;
+    const head = h[q + Q_HEAD];
     // Not stored when unchanged: the line is the driver's.
     if (h[word] !== head) h[word] = head;
   }

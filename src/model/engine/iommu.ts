@@ -59,7 +59,7 @@ export class Iommu {
     const end = iova + sizeBytes;
     if (end > IOVA_LIMIT) return EINVAL;
     const i = firstEndingAfter(this.mappings, iova);
-    if (i < this.mappings.start.length && (this.mappings.start[i] as number) < end) return EEXIST;
+    if (i < this.mappings.start.length && this.mappings.start[i] < end) return EEXIST;
     const rights = heapOffset === -1 ? 0 : (readable ? READ : 0) | (writable ? WRITE : 0);
     insert(this.mappings, i, iova, end, heapOffset, rights);
     this.join(iova, end, heapOffset, rights);
@@ -78,9 +78,9 @@ export class Iommu {
     const first = firstEndingAfter(this.mappings, iova);
     let last = first;
     let bytes = 0;
-    while (last < start.length && (start[last] as number) < end) {
-      if ((start[last] as number) < iova || (ends[last] as number) > end) return EINVAL;
-      bytes += (ends[last] as number) - (start[last] as number);
+    while (last < start.length && start[last] < end) {
+      if (start[last] < iova || ends[last] > end) return EINVAL;
+      bytes += ends[last] - start[last];
       last++;
     }
     if (last === first) return 0;
@@ -106,17 +106,17 @@ export class Iommu {
     const { start, end, heap, rights } = this.ranges;
     const i = firstEndingAfter(this.ranges, iova);
     if (i === start.length || iova >= IOVA_LIMIT) return -1;
-    const rangeStart = start[i] as number;
-    const rangeEnd = end[i] as number;
+    const rangeStart = start[i];
+    const rangeEnd = end[i];
     if (rangeStart > iova || iova + sizeBytes > rangeEnd) return -1;
-    if (((rights[i] as number) & (write ? WRITE : READ)) === 0) return -1;
+    if ((rights[i] & (write ? WRITE : READ)) === 0) return -1;
     const block = Math.floor(iova / WINDOW_BYTES) * WINDOW_BYTES;
     const from = Math.max(rangeStart, block);
     const to = Math.min(rangeEnd, block + WINDOW_BYTES);
     this.windowStart = from | 0;
     this.windowBytes = to - from;
-    this.windowBase = ((heap[i] as number) + (from - rangeStart)) | 0;
-    return (heap[i] as number) + (iova - rangeStart);
+    this.windowBase = (heap[i] + (from - rangeStart)) | 0;
+    return heap[i] + (iova - rangeStart);
   }
 
   /**
@@ -140,10 +140,10 @@ export class Iommu {
     let left = sizeBytes;
     let n = 0;
     for (let i = firstEndingAfter(this.ranges, iova); left > 0; i++) {
-      if (i >= start.length || (start[i] as number) > iova) return 0;
-      if (((rights[i] as number) & needed) === 0) return 0;
-      const bytes = Math.min(left, (end[i] as number) - iova);
-      offsets[n] = (heap[i] as number) + (iova - (start[i] as number));
+      if (i >= start.length || start[i] > iova) return 0;
+      if ((rights[i] & needed) === 0) return 0;
+      const bytes = Math.min(left, end[i] - iova);
+      offsets[n] = heap[i] + (iova - start[i]);
       lengths[n] = bytes;
       n++;
       iova += bytes;
@@ -159,7 +159,7 @@ export class Iommu {
     const continues = (k: number, at: number, heapAt: number): boolean =>
       r.end[k] === at &&
       r.rights[k] === rights &&
-      (rights === 0 || (r.heap[k] as number) + (at - (r.start[k] as number)) === heapAt);
+      (rights === 0 || r.heap[k] + (at - r.start[k]) === heapAt);
     if (i > 0 && continues(i - 1, iova, heapOffset)) {
       i--;
       r.end[i] = end;
@@ -168,8 +168,8 @@ export class Iommu {
     }
     const next = i + 1;
     if (next < r.start.length && r.start[next] === end && r.rights[next] === rights) {
-      if (continues(i, end, r.heap[next] as number)) {
-        r.end[i] = r.end[next] as number;
+      if (continues(i, end, r.heap[next])) {
+        r.end[i] = r.end[next];
         removeAt(r, next, 1);
       }
     }
@@ -179,19 +179,19 @@ export class Iommu {
   private cut(from: number, to: number): void {
     const r = this.ranges;
     let i = firstEndingAfter(r, from);
-    if (i < r.start.length && (r.start[i] as number) < from) {
-      const start = r.start[i] as number;
-      const end = r.end[i] as number;
-      const heap = r.heap[i] as number;
+    if (i < r.start.length && r.start[i] < from) {
+      const start = r.start[i];
+      const end = r.end[i];
+      const heap = r.heap[i];
       r.end[i] = from;
       i++;
-      insert(r, i, from, end, heap === -1 ? -1 : heap + (from - start), r.rights[i - 1] as number);
+      insert(r, i, from, end, heap === -1 ? -1 : heap + (from - start), r.rights[i - 1]);
     }
     let last = i;
-    while (last < r.start.length && (r.end[last] as number) <= to) last++;
+    while (last < r.start.length && r.end[last] <= to) last++;
     removeAt(r, i, last - i);
-    if (i < r.start.length && (r.start[i] as number) < to) {
-      if (r.heap[i] !== -1) r.heap[i] = (r.heap[i] as number) + (to - (r.start[i] as number));
+    if (i < r.start.length && r.start[i] < to) {
+      if (r.heap[i] !== -1) r.heap[i] = r.heap[i] + (to - r.start[i]);
       r.start[i] = to;
     }
   }
@@ -208,7 +208,7 @@ function firstEndingAfter(pieces: Pieces, iova: number): number {
   let high = end.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((end[middle] as number) > iova) high = middle;
+    if (end[middle] > iova) high = middle;
     else low = middle + 1;
   }
   return low;

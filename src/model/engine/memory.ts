@@ -67,15 +67,15 @@ export class EngineMemory {
   /** Heap word of a descriptor of any ring, -1 where no memory is behind it. */
   descriptor(q: number, index: number): number {
     const h = this.heap;
-    const at = ((h[q + Q_SKEW] as number) + (index << 4)) | 0;
-    const page = h[q + Q_PAGES + (at >> 12)] as number;
+    const at = (h[q + Q_SKEW] + (index << 4)) | 0;
+    const page = h[q + Q_PAGES + (at >> 12)];
     return page < 0 ? -1 : (page + ((at & 4095) >> 2)) | 0;
   }
 
   /** The VF of a queue. */
   vfOf(q: number): EngineVf {
     const h = this.heap;
-    return this.vfs[h[(h[q + Q_VF] as number) + V_SLOT] as number] as EngineVf;
+    return this.vfs[h[h[q + Q_VF] + V_SLOT]];
   }
 
   /**
@@ -110,8 +110,8 @@ export class EngineMemory {
     if (!this.writable(q, low, high, sizeBytes)) return false;
     let at = from;
     for (let i = 0, left = sizeBytes; left > 0; i++) {
-      const length = this.pieceLengths[i] as number;
-      this.bytes.copyWithin(this.pieceOffsets[i] as number, at, at + length);
+      const length = this.pieceLengths[i];
+      this.bytes.copyWithin(this.pieceOffsets[i], at, at + length);
       at += length;
       left -= length;
     }
@@ -132,8 +132,8 @@ export class EngineMemory {
     }
     let at = to;
     for (let i = 0; i < n; i++) {
-      const from = pieceOffsets[i] as number;
-      const length = pieceLengths[i] as number;
+      const from = pieceOffsets[i];
+      const length = pieceLengths[i];
       this.bytes.copyWithin(at, from, from + length);
       at += length;
     }

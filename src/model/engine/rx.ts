@@ -86,7 +86,7 @@ export class RxEngine {
     if (h[q + Q_STATE] !== STATE_RUNNING || h[v + V_MASTER] === 0) return DISABLED;
     const hidden = tagged !== 0 && h[v + V_PORT_VLAN] !== 0;
     const strip = tagged !== 0 && (hidden || h[q + R_STRIP] !== 0);
-    const bufferBytes = h[q + R_BUFFER] as number;
+    const bufferBytes = h[q + R_BUFFER];
     const dataLength = strip ? length - 4 : length;
     const pieces = dataLength <= bufferBytes ? 1 : Math.ceil(dataLength / bufferBytes);
     if (this.free(q) < pieces) {
@@ -95,7 +95,7 @@ export class RxEngine {
     }
     // Every address is checked before the first byte is written.
     if (!this.reachable(q, dataLength, pieces)) return FAULT;
-    const tci = strip && !hidden ? tagControl(h[w + 3] as number) : 0;
+    const tci = strip && !hidden ? tagControl(h[w + 3]) : 0;
     let source = w;
     if (strip) {
       source = this.memory.scratch;
@@ -104,11 +104,11 @@ export class RxEngine {
     }
     info |= packetType(h, w + tagged);
     const vp = tagged !== 0 && !hidden ? STATUS_VP : 0;
-    let head = h[q + Q_HEAD] as number;
+    let head = h[q + Q_HEAD];
     for (let done = 0; done < dataLength; ) {
       const d = this.memory.descriptor(q, head);
       const piece = Math.min(bufferBytes, dataLength - done);
-      this.write(q, h[d] as number, h[d + 1] as number, source, done, piece);
+      this.write(q, h[d], h[d + 1], source, done, piece);
       done += piece;
       const last = done === dataLength;
       h[d] = last ? info : 0;
@@ -118,9 +118,9 @@ export class RxEngine {
       head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
     }
     h[q + Q_HEAD] = head;
-    h[q + Q_PACKETS] = ((h[q + Q_PACKETS] as number) + 1) | 0;
-    h[v + C_RX_OCTETS] = ((h[v + C_RX_OCTETS] as number) + length + 4) | 0;
-    if (((h[w] as number) & 1) !== 0) this.countMulticast(v, w, h[w] as number);
+    h[q + Q_PACKETS] = (h[q + Q_PACKETS] + 1) | 0;
+    h[v + C_RX_OCTETS] = (h[v + C_RX_OCTETS] + length + 4) | 0;
+    if ((h[w] & 1) !== 0) this.countMulticast(v, w, h[w]);
     return DELIVERED;
   }
 
@@ -130,7 +130,7 @@ export class RxEngine {
     const q = h[v + V_QUEUES] === 1 ? v + V_RX_QUEUES : this.select(v, w, length, tagged);
     if (h[q + Q_STATE] !== STATE_RUNNING || h[v + V_MASTER] === 0) return DISABLED;
     this.fetchTail(q);
-    const needed = Math.ceil(length / (h[q + R_BUFFER] as number));
+    const needed = Math.ceil(length / h[q + R_BUFFER]);
     return this.free(q) >= needed ? DELIVERED : NO_DESCRIPTOR;
   }
 
@@ -138,7 +138,7 @@ export class RxEngine {
   private select(v: number, w: number, length: number, tagged: number): number {
     const h = this.heap;
     this.hasher.compute(h, w + tagged, length - (tagged << 2));
-    const queues = h[v + V_QUEUES] as number;
+    const queues = h[v + V_QUEUES];
     const entry = this.hasher.type === 0 ? 0 : this.hasher.hash & (RETA_ENTRIES - 1);
     return (v + V_RX_QUEUES + retaEntry(entry, queues) * QUEUE_WORDS) | 0;
   }
@@ -149,8 +149,8 @@ export class RxEngine {
    */
   private fetchTail(q: number): boolean {
     const h = this.heap;
-    const tail = h[h[q + Q_TAIL_WORD] as number] as number;
-    if (tail >>> 0 >= (h[q + Q_COUNT] as number)) {
+    const tail = h[h[q + Q_TAIL_WORD]];
+    if (tail >>> 0 >= h[q + Q_COUNT]) {
       this.badTail(q, tail);
       return false;
     }
@@ -160,14 +160,14 @@ export class RxEngine {
 
   private free(q: number): number {
     const h = this.heap;
-    const free = (h[q + Q_TAIL] as number) - (h[q + Q_HEAD] as number);
-    return free < 0 ? free + (h[q + Q_COUNT] as number) : free;
+    const free = h[q + Q_TAIL] - h[q + Q_HEAD];
+    return free < 0 ? free + h[q + Q_COUNT] : free;
   }
 
   /** True where the next descriptors and what they point to can all be written. */
   private reachable(q: number, length: number, pieces: number): boolean {
     const h = this.heap;
-    let head = h[q + Q_HEAD] as number;
+    let head = h[q + Q_HEAD];
     let left = length;
     for (let i = 0; i < pieces; i++) {
       const d = this.memory.descriptor(q, head);
@@ -175,8 +175,8 @@ export class RxEngine {
         this.ringFault(q, head, d >= 0);
         return false;
       }
-      const piece = Math.min(h[q + R_BUFFER] as number, left);
-      if (!this.memory.writable(q, h[d] as number, h[d + 1] as number, piece)) return false;
+      const piece = Math.min(h[q + R_BUFFER], left);
+      if (!this.memory.writable(q, h[d], h[d + 1], piece)) return false;
       left -= piece;
       head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
     }
@@ -203,17 +203,17 @@ export class RxEngine {
 
   private ringFault(q: number, head: number, write: boolean): void {
     const h = this.heap;
-    const low = (h[q + Q_BASE_LOW] as number) + (head << 4);
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, write);
+    const low = h[q + Q_BASE_LOW] + (head << 4);
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, write);
     h[q + Q_STATE] = STATE_HUNG;
-    h[(h[q + Q_VF] as number) + V_PLAIN_RX] = 0;
+    h[h[q + Q_VF] + V_PLAIN_RX] = 0;
   }
 
   private badTail(q: number, tail: number): void {
     const h = this.heap;
-    if (((h[q + Q_WARNED] as number) & WARN_TAIL) !== 0) return;
-    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | WARN_TAIL;
-    const index = h[q + Q_INDEX] as number;
+    if ((h[q + Q_WARNED] & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
+    const index = h[q + Q_INDEX];
     const detail = `VFRDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
     this.memory.vfOf(q).violation('tail-range', 0x1018 + index * 0x40, detail);
   }
@@ -221,7 +221,7 @@ export class RxEngine {
   /** Broadcast is not counted as multicast. */
   private countMulticast(v: number, w: number, first: number): void {
     const h = this.heap;
-    if (first === -1 && ((h[w + 1] as number) & 0xffff) === 0xffff) return;
-    h[v + C_RX_MULTICAST] = ((h[v + C_RX_MULTICAST] as number) + 1) | 0;
+    if (first === -1 && (h[w + 1] & 0xffff) === 0xffff) return;
+    h[v + C_RX_MULTICAST] = (h[v + C_RX_MULTICAST] + 1) | 0;
   }
 }

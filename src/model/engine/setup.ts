@@ -64,8 +64,8 @@ export function startRx(
   vf: EngineVf,
 ): void {
   startRing(h, bar, v, q, index, vf, at(VFRDBAL, index), at(VFRDH, index), at(VFRDT, index));
-  const control = h[bar + (at(VFRXDCTL, index) >> 2)] as number;
-  const split = h[bar + (at(VFSRRCTL, index) >> 2)] as number;
+  const control = h[bar + (at(VFRXDCTL, index) >> 2)];
+  const split = h[bar + (at(VFSRRCTL, index) >> 2)];
   const kib = split & VFSRRCTL.mask.BSIZEPKT;
   const type = (split & VFSRRCTL.mask.DESCTYPE) >>> VFSRRCTL.shift.DESCTYPE;
   h[q + R_BUFFER] = kib * 1024;
@@ -98,22 +98,20 @@ export function startTx(
   vf: EngineVf,
 ): void {
   startRing(h, bar, v, q, index, vf, at(VFTDBAL, index), at(VFTDH, index), at(VFTDT, index));
-  const control = h[bar + (at(VFTXDCTL, index) >> 2)] as number;
+  const control = h[bar + (at(VFTXDCTL, index) >> 2)];
   h[q + T_CONTEXTS] = 0;
   h[q + T_SEGMENT] = 0;
-  h[q + T_WRITTEN] = h[q + Q_HEAD] as number;
+  h[q + T_WRITTEN] = h[q + Q_HEAD];
   h[q + T_WTHRESH] = (control & VFTXDCTL.mask.WTHRESH) >>> VFTXDCTL.shift.WTHRESH;
-  h[q + T_HEAD_LOW] = h[bar + (at(VFTDWBAL, index) >> 2)] as number;
-  h[q + T_HEAD_HIGH] = h[bar + (at(VFTDWBAH, index) >> 2)] as number;
+  h[q + T_HEAD_LOW] = h[bar + (at(VFTDWBAL, index) >> 2)];
+  h[q + T_HEAD_HIGH] = h[bar + (at(VFTDWBAH, index) >> 2)];
 }
 
 /** Looks the pages of a queue's ring up again, after the IOMMU's maps changed; forgets the buffer window. */
 export function resolveRing(h: Int32Array, q: number, vf: EngineVf): void {
-  const low = h[q + Q_BASE_LOW] as number;
-  const high = h[q + Q_BASE_HIGH] as number;
-  const pages = Math.ceil(
-    ((h[q + Q_SKEW] as number) + (h[q + Q_COUNT] as number) * 16) / SMALL_PAGE,
-  );
+  const low = h[q + Q_BASE_LOW];
+  const high = h[q + Q_BASE_HIGH];
+  const pages = Math.ceil((h[q + Q_SKEW] + h[q + Q_COUNT] * 16) / SMALL_PAGE);
   const first = (high >>> 0) * 2 ** 32 + ((low & -SMALL_PAGE) >>> 0);
   h[q + Q_READ_ONLY] = 0;
   for (let i = 0; i < RING_PAGES; i++) {
@@ -127,13 +125,11 @@ export function resolveRing(h: Int32Array, q: number, vf: EngineVf): void {
     if (vf.iommu.translate(page | 0, pageHigh, SMALL_PAGE, true) < 0) h[q + Q_READ_ONLY] = 1;
   }
   h[q + Q_WINDOW_BYTES] = -1;
-  h[q + Q_RING] = ringInOnePiece(h, q, pages)
-    ? (h[q + Q_PAGES] as number) + ((h[q + Q_SKEW] as number) >> 2)
-    : -1;
+  h[q + Q_RING] = ringInOnePiece(h, q, pages) ? h[q + Q_PAGES] + (h[q + Q_SKEW] >> 2) : -1;
 }
 
 function ringInOnePiece(h: Int32Array, q: number, pages: number): boolean {
-  const first = h[q + Q_PAGES] as number;
+  const first = h[q + Q_PAGES];
   if (h[q + Q_READ_ONLY] !== 0 || first === -1) return false;
   for (let i = 1; i < pages; i++) {
     if (h[q + Q_PAGES + i] !== first + i * (SMALL_PAGE >> 2)) return false;
@@ -143,9 +139,7 @@ function ringInOnePiece(h: Int32Array, q: number, pages: number): boolean {
 
 /** True where part of the ring has no memory yet. */
 export function ringHasHoles(h: Int32Array, q: number): boolean {
-  const pages = Math.ceil(
-    ((h[q + Q_SKEW] as number) + (h[q + Q_COUNT] as number) * 16) / SMALL_PAGE,
-  );
+  const pages = Math.ceil((h[q + Q_SKEW] + h[q + Q_COUNT] * 16) / SMALL_PAGE);
   if (h[q + Q_READ_ONLY] !== 0) return true;
   for (let i = 0; i < pages; i++) if (h[q + Q_PAGES + i] === -1) return true;
   return false;
@@ -163,9 +157,9 @@ function startRing(
   tailOffset: number,
 ): void {
   const base = bar + (baseOffset >> 2);
-  const low = h[base] as number;
-  const lengthBytes = (h[base + LENGTH_WORD] as number) >>> 0;
-  const head = (h[bar + (headOffset >> 2)] as number) >>> 0;
+  const low = h[base];
+  const lengthBytes = h[base + LENGTH_WORD] >>> 0;
+  const head = h[bar + (headOffset >> 2)] >>> 0;
   h.fill(0, q, q + QUEUE_WORDS);
   h[q + Q_STATE] = STATE_RUNNING;
   h[q + Q_RING] = -1;
@@ -173,7 +167,7 @@ function startRing(
   h[q + Q_INDEX] = index;
   h[q + Q_TAIL_WORD] = bar + (tailOffset >> 2);
   h[q + Q_BASE_LOW] = low;
-  h[q + Q_BASE_HIGH] = h[base + 1] as number;
+  h[q + Q_BASE_HIGH] = h[base + 1];
   h[q + Q_SKEW] = low & (SMALL_PAGE - 1);
   const count = lengthBytes / DESCRIPTOR_SIZE;
   if (low % RING_ALIGN !== 0) {

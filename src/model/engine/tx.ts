@@ -63,25 +63,25 @@ export class TxEngine {
    */
   process(v: number, q: number, port: PortSwitch, vf: number, budget: number): number {
     const h = this.heap;
-    const tail = h[h[q + Q_TAIL_WORD] as number] as number;
+    const tail = h[h[q + Q_TAIL_WORD]];
     if (tail === h[q + Q_HEAD]) {
       // Idle: what WTHRESH held back goes out.
       if (h[q + T_WRITTEN] !== tail) this.writeBack(v, q, tail);
       return 0;
     }
-    if (tail >>> 0 >= (h[q + Q_COUNT] as number)) {
+    if (tail >>> 0 >= h[q + Q_COUNT]) {
       this.badTail(q, tail);
       return 0;
     }
     h[q + Q_TAIL] = tail;
     let done = 0;
     while (done < budget) {
-      const head = h[q + Q_HEAD] as number;
+      const head = h[q + Q_HEAD];
       if (head === tail) break;
       const n = this.collect(v, q, Math.min(LOOP_BATCH, budget - done));
       if (n > 0) port.forward(vf, n);
       done = (done + n) | 0;
-      const now = h[q + Q_HEAD] as number;
+      const now = h[q + Q_HEAD];
       this.report(v, q, now);
       // A frame whose rest was not posted yet, or a queue that hangs.
       if (now === head || h[q + Q_STATE] === STATE_HUNG) break;
@@ -96,7 +96,7 @@ export class TxEngine {
   private collect(v: number, q: number, limit: number): number {
     const h = this.heap;
     const { loops, batch } = this.memory;
-    const tail = h[q + Q_TAIL] as number;
+    const tail = h[q + Q_TAIL];
     let n = 0;
     this.frames.begin();
     while (n < limit) {
@@ -120,17 +120,17 @@ export class TxEngine {
    */
   private plainStatus(v: number, q: number): number {
     const h = this.heap;
-    const loaded = ((h[q + T_CONTEXTS] as number) & 1) !== 0;
-    return loaded && h[v + V_PORT_VLAN] === 0 && (h[q + Q_RING] as number) >= 0 ? CC : -1;
+    const loaded = (h[q + T_CONTEXTS] & 1) !== 0;
+    return loaded && h[v + V_PORT_VLAN] === 0 && h[q + Q_RING] >= 0 ? CC : -1;
   }
 
   /** Write-back of what was consumed up to `to`, as WTHRESH wants it. */
   private report(v: number, q: number, to: number): void {
     const h = this.heap;
-    const threshold = h[q + T_WTHRESH] as number;
+    const threshold = h[q + T_WTHRESH];
     if (threshold > 0) {
-      const written = h[q + T_WRITTEN] as number;
-      const pending = to >= written ? to - written : to - written + (h[q + Q_COUNT] as number);
+      const written = h[q + T_WRITTEN];
+      const pending = to >= written ? to - written : to - written + h[q + Q_COUNT];
       if (pending < threshold) return;
     }
     this.writeBack(v, q, to);
@@ -139,11 +139,11 @@ export class TxEngine {
   /** Sets DD in the descriptors with RS from the last write-back up to `to`, or writes the head. */
   private writeBack(v: number, q: number, to: number): void {
     const h = this.heap;
-    const ring = h[q + Q_RING] as number;
-    const count = h[q + Q_COUNT] as number;
-    const headOnly = ((h[q + T_HEAD_LOW] as number) & 1) !== 0;
+    const ring = h[q + Q_RING];
+    const count = h[q + Q_COUNT];
+    const headOnly = (h[q + T_HEAD_LOW] & 1) !== 0;
     const readOnly = h[q + Q_READ_ONLY] !== 0;
-    let index = h[q + T_WRITTEN] as number;
+    let index = h[q + T_WRITTEN];
     let reported = 0;
     if (ring >= 0 && !headOnly && !readOnly) {
       reported = this.memory.loops.markDone(q, index, to);
@@ -152,12 +152,12 @@ export class TxEngine {
     while (index !== to) {
       const d = ring >= 0 ? (ring + (index << 2)) | 0 : this.memory.descriptor(q, index);
       if (d < 0) break;
-      const command = h[d + 2] as number;
+      const command = h[d + 2];
       // Bit 20 tells data (3) from context (2) descriptors, which are never written back.
       if ((command & (RS | (1 << 20))) === (RS | (1 << 20))) {
         reported = 1;
         if (readOnly) {
-          this.writeFault(q, (h[q + Q_BASE_LOW] as number) + (index << 4));
+          this.writeFault(q, h[q + Q_BASE_LOW] + (index << 4));
           break;
         }
         if (!headOnly) h[d + 3] = DD;
@@ -168,14 +168,14 @@ export class TxEngine {
     h[q + T_WRITTEN] = to;
     if (reported === 0) return;
     if (headOnly) this.writeHead(q, to);
-    h[v + V_TX_RAISE] = (h[v + V_TX_RAISE] as number) | (1 << (h[q + Q_INDEX] as number));
+    h[v + V_TX_RAISE] = h[v + V_TX_RAISE] | (1 << h[q + Q_INDEX]);
   }
 
   /** Head write-back: one word at the address of TDWBAL and TDWBAH. */
   private writeHead(q: number, head: number): void {
     const h = this.heap;
-    const low = (h[q + T_HEAD_LOW] as number) & ~3;
-    const high = h[q + T_HEAD_HIGH] as number;
+    const low = h[q + T_HEAD_LOW] & ~3;
+    const high = h[q + T_HEAD_HIGH];
     const vf = this.memory.vfOf(q);
     const offset = vf.iommu.translate(low, high, 4, true);
     if (offset < 0) {
@@ -188,15 +188,15 @@ export class TxEngine {
 
   private writeFault(q: number, low: number): void {
     const h = this.heap;
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, true);
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, true);
     h[q + Q_STATE] = STATE_HUNG;
   }
 
   private badTail(q: number, tail: number): void {
     const h = this.heap;
-    if (((h[q + Q_WARNED] as number) & WARN_TAIL) !== 0) return;
-    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | WARN_TAIL;
-    const index = h[q + Q_INDEX] as number;
+    if ((h[q + Q_WARNED] & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
+    const index = h[q + Q_INDEX];
     const detail = `VFTDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
     this.memory.vfOf(q).violation('tail-range', 0x2018 + index * 0x40, detail);
   }

@@ -43,7 +43,7 @@ function reset(port: PortContext, record: VfRecord): number[] {
 }
 
 function handle(port: PortContext, record: VfRecord, words: Uint32Array): Verdict {
-  const message = words[0] as number;
+  const message = words[0];
   const info = (message & MESSAGE.mask.INFO) >>> MESSAGE.shift.INFO;
   const verdict = (ok: boolean, length = DEFAULT_REPLY_WORDS): Verdict => ({ ok, words: length });
   switch (message & MESSAGE.mask.OPCODE) {
@@ -54,21 +54,21 @@ function handle(port: PortContext, record: VfRecord, words: Uint32Array): Verdic
       record.pool.acceptance.rompe = true;
       return verdict(true);
     case REQUEST.SET_VLAN: {
-      const vid = (words[1] as number) & 0xfff;
+      const vid = words[1] & 0xfff;
       if (info !== 0) return verdict(joinVlan(port, record, vid));
       if (vid !== 0) port.tables.removeVlan(record.vf, vid);
       return verdict(true);
     }
     case REQUEST.SET_LPE:
-      return verdict(setMaxFrame(port, record, words[1] as number));
+      return verdict(setMaxFrame(port, record, words[1]));
     case REQUEST.SET_MACVLAN:
       return verdict(setMacVlan(port, record, info, macOfWords(words)));
     case REQUEST.API_NEGOTIATE:
-      return verdict(negotiate(record, words[1] as number, APIS));
+      return verdict(negotiate(record, words[1], APIS));
     case REQUEST.GET_QUEUES:
       return verdict(queues(record, words), QUEUES_REPLY_WORDS);
     case REQUEST.UPDATE_XCAST_MODE:
-      return verdict(updateXcast(port, record, words[1] as number));
+      return verdict(updateXcast(port, record, words[1]));
     default:
       return verdict(false);
   }

@@ -69,7 +69,7 @@ function handle(
   words: Uint32Array,
   apis: readonly ApiVersion[],
 ): Verdict {
-  const message = words[0] as number;
+  const message = words[0];
   const info = (message & MESSAGE.mask.INFO) >>> MESSAGE.shift.INFO;
   const verdict = (ok: boolean): Verdict => ({ ok, words: ALL_WORDS });
   switch (message & MESSAGE.mask.OPCODE) {
@@ -80,13 +80,13 @@ function handle(
       record.pool.acceptance.rompe = true;
       return verdict(true);
     case REQUEST.SET_VLAN:
-      return verdict(setVlan(port, record, (words[1] as number) & 0xfff, info !== 0));
+      return verdict(setVlan(port, record, words[1] & 0xfff, info !== 0));
     case REQUEST.SET_LPE:
-      return verdict(setMaxFrame(port, record, words[1] as number));
+      return verdict(setMaxFrame(port, record, words[1]));
     case REQUEST.SET_MACVLAN:
       return verdict(setMacVlan(port, record, info, macOfWords(words)));
     case REQUEST.API_NEGOTIATE:
-      return verdict(negotiate(record, words[1] as number, apis));
+      return verdict(negotiate(record, words[1], apis));
     case REQUEST.GET_QUEUES:
       return verdict(queues(record, words));
     case REQUEST.GET_RETA:
@@ -102,7 +102,7 @@ function handle(
     case REQUEST.FEATURES_NEGOTIATE:
       // 1.7 is on offer by 7.3 only, so 6.1 always refuses here.
       if (!apiAtLeast(record.api, '1.7')) return verdict(false);
-      words[1] = (words[1] as number) & FEATURE_IPSEC;
+      words[1] = words[1] & FEATURE_IPSEC;
       return verdict(true);
     default:
       return verdict(false);
@@ -176,7 +176,7 @@ function redirectionTable(record: VfRecord, words: Uint32Array): boolean {
   for (let i = 0; i < RETA_ENTRIES; i++) {
     const at = 1 + (i >> 4);
     const entry = (retaEntry(i, record.pool.queues) & 3) << (2 * (i & 15));
-    words[at] = (words[at] as number) | entry;
+    words[at] = words[at] | entry;
   }
   return true;
 }
@@ -190,7 +190,7 @@ function rssKey(record: VfRecord, words: Uint32Array): boolean {
 /** Word 1 becomes the mode in force: an untrusted VF gets MULTI at most, with ACK. */
 function updateXcast(port: PortContext, record: VfRecord, words: Uint32Array): boolean {
   if (!apiAtLeast(record.api, '1.2')) return false;
-  let mode = words[1] as number;
+  let mode = words[1];
   if (mode === XCAST.PROMISC && !apiAtLeast(record.api, '1.3')) return false;
   if (mode > XCAST.MULTI && !record.trusted) mode = XCAST.MULTI;
   // PROMISC is refused on an 82599 whatever the PF's own mode; a larger number is no mode.

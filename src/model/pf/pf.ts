@@ -3,7 +3,6 @@
 // administrator asks. 82599-vf sec 4.2, 4.6, 4.7. Moves only by `step`.
 
 import { MESSAGE, PF_CONTROL_PING, REQUEST, XCAST } from '../../hw/mailbox.ts';
-import type { PoolTable } from '../switch/tables.ts';
 import type { PfPersonality } from '../types.ts';
 import { dpdkPolicy } from './dpdk.ts';
 import { installAdminMac, linuxPolicy } from './linux.ts';
@@ -75,7 +74,7 @@ class PfDriver implements Pf {
     if (!this.isUp) return 0;
     const { records } = this.port;
     for (let i = 0; i < records.length; i++) {
-      const record = records[i] as (typeof records)[number];
+      const record = records[i];
       // In the order of linux ixgbe_msg_task: reset events, then requests, then ACKs.
       if (record.hardware.takeResetEvent()) {
         this.trace({ vf: record.vf, kind: 'reset', words: [] });
@@ -202,7 +201,7 @@ class PfDriver implements Pf {
   private answer(record: VfRecord): void {
     const words = record.hardware.mailbox.takeRequest();
     this.trace({ vf: record.vf, kind: 'request', words: [...words] });
-    const message = words[0] as number;
+    const message = words[0];
     // Already an answer, the VF's or a stale one of ours: nothing to do.
     if ((message & (ACK | NACK)) !== 0) return;
     if (message === REQUEST.RESET) {
@@ -232,7 +231,7 @@ function newRecord(options: PfOptions, hardware: VfHardware, vf: number): VfReco
   return {
     vf,
     hardware,
-    pool: options.tables.pools[vf] as PoolTable,
+    pool: options.tables.pools[vf],
     adminMac,
     mac: adminMac === null ? 0 : macNumber(adminMac),
     macVlans: [],
@@ -249,7 +248,7 @@ function newRecord(options: PfOptions, hardware: VfHardware, vf: number): VfReco
 }
 
 function checkedMac(mac: Uint8Array): Uint8Array {
-  if (mac.length !== 6 || ((mac[0] as number) & 1) !== 0 || mac.every((byte) => byte === 0)) {
+  if (mac.length !== 6 || (mac[0] & 1) !== 0 || mac.every((byte) => byte === 0)) {
     const got = [...mac].map((byte) => byte.toString(16)).join(':');
     throw new RangeError(`MAC of a VF: expected 6 bytes of a unicast address, got ${got}`);
   }

@@ -112,9 +112,9 @@ function anyInVlan(port: PortContext, vid: number): boolean {
 export function addMulticastHashes(port: PortContext, words: Uint32Array, count: number): void {
   const table = port.tables.multicastTable;
   for (let i = 0; i < Math.min(count, MAX_MULTICAST_HASHES); i++) {
-    const pair = words[1 + (i >> 1)] as number;
+    const pair = words[1 + (i >> 1)];
     const hash = (pair >>> (16 * (i & 1))) & 0xfff;
-    table[hash >> 5] = (table[hash >> 5] as number) | (1 << (hash & 31));
+    table[hash >> 5] = table[hash >> 5] | (1 << (hash & 31));
   }
   port.tables.changed();
 }

@@ -84,19 +84,19 @@ export class CablePort implements WirePort {
     while (moved < budget) {
       const run = this.run(i32, batch, Math.min(budget - moved, LOOP_BATCH));
       if (run === 0) break;
-      const first = batch.offsets[0]! >>> 0;
+      const first = batch.offsets[0] >>> 0;
       const vf = countedVf(context, u8, first);
       const w = first >>> 2;
-      let n = ingress.claim(i32[w]!, i32[w + 1]! & 0xffff, this.longest, run);
+      let n = ingress.claim(i32[w], i32[w + 1] & 0xffff, this.longest, run);
       if (n > 0) {
         context.frameLoops().copyRun(n);
         ingress.commit(n);
       } else {
-        if (ingress.offer(first, batch.lengths[0]!, true) === OFFER.AGAIN) break;
+        if (ingress.offer(first, batch.lengths[0], true) === OFFER.AGAIN) break;
         n = 1;
       }
       for (let i = 0; i < n; i++) this.pass(i32);
-      this.offered[vf]! += n;
+      this.offered[vf] += n;
       moved += n;
     }
     return moved;
@@ -113,17 +113,17 @@ export class CablePort implements WirePort {
     let word1 = 0;
     this.longest = 0;
     while (n < limit && at !== this.tail) {
-      const length = i32[(this.queue + at) >>> 2]!;
+      const length = i32[(this.queue + at) >>> 2];
       if (length === SKIP) {
         at = 0;
         continue;
       }
       const w = (this.queue + at + HEADER_BYTES) >>> 2;
-      const plain = (i32[w]! & 1) === 0 && (i32[w + 3]! & 0xffff) !== TAG;
+      const plain = (i32[w] & 1) === 0 && (i32[w + 3] & 0xffff) !== TAG;
       if (n === 0) {
-        word0 = i32[w]!;
-        word1 = i32[w + 1]! & 0xffff;
-      } else if (!plain || i32[w] !== word0 || (i32[w + 1]! & 0xffff) !== word1) {
+        word0 = i32[w];
+        word1 = i32[w + 1] & 0xffff;
+      } else if (!plain || i32[w] !== word0 || (i32[w + 1] & 0xffff) !== word1) {
         break;
       }
       offsets[n] = w << 2;
@@ -144,7 +144,7 @@ export class CablePort implements WirePort {
   /** Goes past the frame at the head. */
   private pass(i32: Int32Array): void {
     if (i32[(this.queue + this.head) >>> 2] === SKIP) this.head = 0;
-    this.head += recordBytes(i32[(this.queue + this.head) >>> 2]!);
+    this.head += recordBytes(i32[(this.queue + this.head) >>> 2]);
     if (this.head === QUEUE_BYTES) this.head = 0;
   }
 
@@ -154,11 +154,11 @@ export class CablePort implements WirePort {
       this.dropped += n;
       return;
     }
-    for (let i = 0; i < n; i++) peer.receive(offsets[i]! >>> 0, lengths[i]!);
+    for (let i = 0; i < n; i++) peer.receive(offsets[i] >>> 0, lengths[i]);
   }
 
   addCounters(vf: number, counters: PortCounters): void {
-    counters.offered += this.offered[vf]!;
+    counters.offered += this.offered[vf];
   }
 
   /** Unplugs this end; what waited in it is gone. Idempotent. */
@@ -197,7 +197,7 @@ export class CablePort implements WirePort {
     const { i32 } = this.context.views();
     let frames = 0;
     for (let at = this.head; at !== this.tail; ) {
-      const length = i32[(this.queue + at) >>> 2]!;
+      const length = i32[(this.queue + at) >>> 2];
       at = length === SKIP ? 0 : (at + recordBytes(length)) % QUEUE_BYTES;
       if (length !== SKIP) frames++;
     }

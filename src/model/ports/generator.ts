@@ -118,7 +118,7 @@ export class GenPort implements WirePort, FinitePort {
       loops.write(this.block, room);
       if (room === toStamp && this.latency !== undefined) {
         const us = this.latency.now();
-        this.stamp(this.latency, batch.targets[room - 1]!, batch.sizes[room - 1]!, us);
+        this.stamp(this.latency, batch.targets[room - 1], batch.sizes[room - 1], us);
       }
       ingress.commit(room);
       this.offered += room;
@@ -130,17 +130,17 @@ export class GenPort implements WirePort, FinitePort {
   private offerOne(batch: FrameBatch, loops: FrameLoops, stamped: boolean): boolean {
     const { i32 } = this.context.views();
     const { block } = this;
-    const flow = i32[block + GEN.FLOW]!;
-    const low = i32[block + GEN.LOW]!;
-    const high = i32[block + GEN.HIGH]!;
-    const turn = i32[block + GEN.TURN]!;
+    const flow = i32[block + GEN.FLOW];
+    const low = i32[block + GEN.LOW];
+    const high = i32[block + GEN.HIGH];
+    const turn = i32[block + GEN.TURN];
     batch.targets[0] = this.scratch;
     loops.write(block, 1);
     const at = (this.scratch << 2) >>> 0;
     const closedLoop = this.pacer === null;
     const track = stamped ? this.latency : undefined;
     const us = track?.now() ?? 0;
-    const length = batch.sizes[0]!;
+    const length = batch.sizes[0];
     if (track !== undefined) i32[this.scratch + 10] = this.stampedWord(length);
     if (this.context.ingress.offer(at, length, closedLoop) !== OFFER.AGAIN) {
       if (track !== undefined) this.stamp(track, this.scratch, length, us);
@@ -157,8 +157,8 @@ export class GenPort implements WirePort, FinitePort {
   private stamp(track: LatencyTrack, w: number, length: number, us: number): void {
     const { i32 } = this.context.views();
     i32[w + 10] = this.stampedWord(length);
-    const half = i32[w + 8]! >>> 16;
-    const sequence = (i32[w + 11]! >>> 0) + (i32[w + 13]! & 0xffff) * 2 ** 32;
+    const half = i32[w + 8] >>> 16;
+    const sequence = (i32[w + 11] >>> 0) + (i32[w + 13] & 0xffff) * 2 ** 32;
     track.sent(((half & 0x3f) << 8) | (half >>> 8), sequence, us);
   }
 
@@ -172,7 +172,7 @@ export class GenPort implements WirePort, FinitePort {
     let changed = !this.addressed;
     let some = 0;
     for (let i = 0; i < 6; i++) {
-      const byte = mac[i]!;
+      const byte = mac[i];
       some |= byte;
       if (this.macs[i] !== byte) {
         this.macs[i] = byte;
@@ -182,8 +182,8 @@ export class GenPort implements WirePort, FinitePort {
     if (changed) {
       const { u8, i32 } = this.context.views();
       for (const word of this.templates) u8.set(this.macs, (word << 2) >>> 0);
-      this.destination0 = i32[this.templates[0]!]!;
-      this.destination1 = i32[this.templates[0]! + 1]! & 0xffff;
+      this.destination0 = i32[this.templates[0]];
+      this.destination1 = i32[this.templates[0] + 1] & 0xffff;
       this.addressed = true;
     }
     return some !== 0;

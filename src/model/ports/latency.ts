@@ -39,7 +39,7 @@ export interface LatencyCounts {
 export function latencyRow({ port, stamped, samples, maxNs, counts }: LatencyCounts): LatencyRow {
   const buckets: [number, number][] = [];
   for (let bucket = 0; bucket < counts.length; bucket++) {
-    const count = counts[bucket] as number;
+    const count = counts[bucket];
     if (count > 0) buckets.push([highestOf(bucket), count]);
   }
   return { port, stamped, samples, maxNs, buckets };
@@ -126,13 +126,13 @@ export class LatencyTrack {
     const at = stamp % STAMPS;
     if (this.stamps[at] !== stamp) return;
     this.stamps[at] = -1;
-    const sent = this.times[at] as number;
+    const sent = this.times[at];
     const now = this.clock.nowUs();
     if (this.first.us < 0) this.first.us = now;
     if (!this.counted(sent)) return;
     const ns = Math.max(0, Math.round((now - sent) * 1000));
     const bucket = bucketOf(ns);
-    this.counts[bucket] = (this.counts[bucket] as number) + 1;
+    this.counts[bucket] = this.counts[bucket] + 1;
     this.samples++;
     this.maxNs = Math.max(this.maxNs, ns);
   }

@@ -29,8 +29,8 @@ export class Pacer {
   /** @returns whole frames due now, at most `budget` */
   allowance(budget: number): number {
     readUs(this.clock, this.now);
-    const now = this.now[0] as number;
-    this.due = Math.min(this.limit, this.due + (now - (this.last[0] as number)) * this.perUs);
+    const now = this.now[0];
+    this.due = Math.min(this.limit, this.due + (now - this.last[0]) * this.perUs);
     this.last[0] = now;
     return Math.min(budget, Math.floor(this.due));
   }

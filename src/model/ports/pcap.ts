@@ -82,9 +82,9 @@ export class PcapPort implements WirePort, FinitePort {
     const nanoseconds = Math.floor((us - seconds * 1e6) * 1000);
     const { u8 } = this.context.views();
     for (let i = 0; i < n; i++) {
-      const offset = offsets[i]! >>> 0;
+      const offset = offsets[i] >>> 0;
       try {
-        this.writer.append(u8.subarray(offset, offset + lengths[i]!), seconds, nanoseconds);
+        this.writer.append(u8.subarray(offset, offset + lengths[i]), seconds, nanoseconds);
       } catch (error) {
         this.unwritten += n - i;
         this.abandonOutput(error);
@@ -94,7 +94,7 @@ export class PcapPort implements WirePort, FinitePort {
   }
 
   addCounters(vf: number, counters: PortCounters): void {
-    counters.offered += this.offered[vf]!;
+    counters.offered += this.offered[vf];
   }
 
   /** Writes the rest out; a disk error goes to `onError`. Idempotent. */
@@ -124,7 +124,7 @@ export class PcapPort implements WirePort, FinitePort {
     const vf = this.rewrite ? this.pcap.vf : countedVf(this.context, u8, this.staging);
     const result = this.context.ingress.offer(this.staging, this.staged, closedLoop);
     if (result === OFFER.AGAIN) return false;
-    this.offered[vf]!++;
+    this.offered[vf]++;
     this.staged = 0;
     return true;
   }

@@ -41,8 +41,8 @@ class LossWindow {
     if (seq < this.end - this.size) return false;
     const at = seq % this.size;
     const bit = 1 << (at & 31);
-    const was = (this.bits[at >>> 5]! & bit) !== 0;
-    this.bits[at >>> 5]! &= ~bit;
+    const was = (this.bits[at >>> 5] & bit) !== 0;
+    this.bits[at >>> 5] &= ~bit;
     return was;
   }
 
@@ -54,8 +54,8 @@ class LossWindow {
     }
     for (let seq = from; seq < to; seq++) {
       const at = seq % this.size;
-      if (value) this.bits[at >>> 5]! |= 1 << (at & 31);
-      else this.bits[at >>> 5]! &= ~(1 << (at & 31));
+      if (value) this.bits[at >>> 5] |= 1 << (at & 31);
+      else this.bits[at >>> 5] &= ~(1 << (at & 31));
     }
   }
 }
@@ -79,7 +79,7 @@ export class FlowSequences {
    */
   accept(flow: number, seq: number): number {
     if (flow * 2 >= this.expected.length) this.growTo(flow);
-    const next = (this.expected[flow * 2]! >>> 0) + this.expected[flow * 2 + 1]! * 2 ** 32;
+    const next = (this.expected[flow * 2] >>> 0) + this.expected[flow * 2 + 1] * 2 ** 32;
     let window = this.windows.get(flow);
     if (seq < next) {
       if (window === undefined) return DUPLICATE;

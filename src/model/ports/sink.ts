@@ -64,8 +64,8 @@ export class Sink {
     const loops = this.context.frameLoops();
     let received = 0;
     for (let i = 0; i < n; ) {
-      const length = lengths[i]!;
-      const stream = (views.i32[(offsets[i]! >>> 2) + 14]! >>> 16) & 0xff;
+      const length = lengths[i];
+      const stream = (views.i32[(offsets[i] >>> 2) + 14] >>> 16) & 0xff;
       const sequences = this.streams[stream];
       let end = i;
       if (sequences !== undefined && length <= MAX_FRAME) {
@@ -79,15 +79,15 @@ export class Sink {
       }
       i = end;
     }
-    this.figures[vf * FIGURES]! += received;
+    this.figures[vf * FIGURES] += received;
   }
 
   /** Adds the sink figures of a VF: of the frames that it sent. */
   addCounters(vf: number, counters: PortCounters): void {
-    counters.sinkReceived += this.figures[vf * FIGURES]!;
-    counters.sinkGaps += this.figures[vf * FIGURES + 1]!;
-    counters.sinkDuplicates += this.figures[vf * FIGURES + 2]!;
-    counters.sinkCorrupt += this.figures[vf * FIGURES + 3]!;
+    counters.sinkReceived += this.figures[vf * FIGURES];
+    counters.sinkGaps += this.figures[vf * FIGURES + 1];
+    counters.sinkDuplicates += this.figures[vf * FIGURES + 2];
+    counters.sinkCorrupt += this.figures[vf * FIGURES + 3];
   }
 
   /**
@@ -98,22 +98,22 @@ export class Sink {
   private checkSlowly(views: ArenaViews, i: number, vf: number): number {
     const { i32, u8 } = views;
     const { offsets, lengths } = this.context.batch;
-    const offset = offsets[i]! >>> 0;
-    const length = lengths[i]!;
+    const offset = offsets[i] >>> 0;
+    const length = lengths[i];
     const word = (offset & 7) === 0 ? offset >>> 2 : this.aligned(u8, offset, length);
     if (length >= HEADER_BYTES && length <= MAX_FRAME) {
-      const stream = (i32[word + 14]! >>> 16) & 0xff;
-      const stamped = i32[word + 10]! >>> 16 === HALF_STAMPED_MAGIC;
+      const stream = (i32[word + 14] >>> 16) & 0xff;
+      const stamped = i32[word + 10] >>> 16 === HALF_STAMPED_MAGIC;
       this.fillLine(i32, length, stream, stamped);
       const lines = this.lines + (stamped ? LINES * LINE_WORDS : 0);
       offsets[i] = word << 2;
       const loops = this.context.frameLoops();
       if (loops.inOrder(i, i + 1, stream, lines, this.pattern, ANY_NUMBER) > i) {
-        const half = i32[word + 8]! >>> 16;
+        const half = i32[word + 8] >>> 16;
         return this.inSequence(i32, word, ((half & 0x3f) << 8) | (half >>> 8), vf, stamped);
       }
     }
-    if (looksGenerated(u8, offset, length)) this.figures[vf * FIGURES + 3]!++;
+    if (looksGenerated(u8, offset, length)) this.figures[vf * FIGURES + 3]++;
     else this.other++;
     return 0;
   }
@@ -126,19 +126,19 @@ export class Sink {
     vf: number,
     stamped: boolean,
   ): number {
-    const stream = (i32[word + 14]! >>> 16) & 0xff;
+    const stream = (i32[word + 14] >>> 16) & 0xff;
     let sequences = this.streams[stream];
     if (sequences === undefined) {
       sequences = new FlowSequences();
       this.streams[stream] = sequences;
     }
-    const seq = (i32[word + 11]! >>> 0) + (i32[word + 13]! & 0xffff) * 2 ** 32;
+    const seq = (i32[word + 11] >>> 0) + (i32[word + 13] & 0xffff) * 2 ** 32;
     const verdict = sequences.accept(flow, seq);
     if (verdict === DUPLICATE) {
-      this.figures[vf * FIGURES + 2]!++;
+      this.figures[vf * FIGURES + 2]++;
       return 0;
     }
-    this.figures[vf * FIGURES + 1]! += verdict === LATE ? -1 : verdict;
+    this.figures[vf * FIGURES + 1] += verdict === LATE ? -1 : verdict;
     if (stamped) this.context.latencies.find(stream)?.arrived(flow, seq);
     return 1;
   }
@@ -181,7 +181,7 @@ function fillLine(
  */
 function looksGenerated(u8: Uint8Array, offset: number, length: number): boolean {
   const half = (at: number): number =>
-    at + 2 <= length ? u8[offset + at]! | (u8[offset + at + 1]! << 8) : -1;
+    at + 2 <= length ? u8[offset + at] | (u8[offset + at + 1] << 8) : -1;
   const opposite = (a: number, b: number): boolean =>
     b + 2 <= length && (half(a) ^ half(b)) === 0xffff;
   let marks = 0;

@@ -67,7 +67,7 @@ export class TapPort implements WirePort {
     const n = Math.min(budget, BATCH);
     const got = native().readFrames(this.fd, u8, offsets, lengths, n, MAX_LENGTH + 1);
     if (got < 0) this.judge(-got);
-    for (let i = 0; i < got; i++) this.offer(u8, offsets[i] as number, lengths[i] as number);
+    for (let i = 0; i < got; i++) this.offer(u8, offsets[i], lengths[i]);
     return Math.max(0, got);
   }
 
@@ -87,7 +87,7 @@ export class TapPort implements WirePort {
   }
 
   addCounters(vf: number, counters: PortCounters): void {
-    counters.offered += this.offered[vf] as number;
+    counters.offered += this.offered[vf];
   }
 
   /** Gives the interface back. Idempotent. */
@@ -106,7 +106,7 @@ export class TapPort implements WirePort {
     const vf = countedVf(this.context, u8, offset);
     // Open loop, as a wire is: a VF that takes nothing must not hold up the others behind it.
     this.context.ingress.offer(offset, Math.max(length, MIN_FRAME), false);
-    (this.offered[vf] as number)++;
+    this.offered[vf]++;
   }
 
   /** EIO means down, which passes; EBADFD that the interface was deleted. */

@@ -69,8 +69,7 @@ export class Channel {
         this.arrived,
       );
       if (result === -EAGAIN) return RECEIVED.NOTHING;
-      for (let i = 1; i <= (this.arrived[0] as number); i++)
-        this.fds.push(this.arrived[i] as number);
+      for (let i = 1; i <= this.arrived[0]; i++) this.fds.push(this.arrived[i]);
       if (result <= 0) return result === 0 || result === -104 ? RECEIVED.END : RECEIVED.DAMAGED;
       this.have += result;
       if (this.have < this.need) continue;

@@ -154,7 +154,7 @@ export class ClientFiles {
 
   private shrunk(file: ClientFile): boolean {
     const end = Math.max(0, ...file.segments.map((part) => part.end));
-    return native().fstat(file.fd, this.facts) < 0 || (this.facts[2] as number) < end;
+    return native().fstat(file.fd, this.facts) < 0 || this.facts[2] < end;
   }
 
   /** Maps what is not mapped yet: the whole file, or what it grew by, or else the blocks that hold the range. */

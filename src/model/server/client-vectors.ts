@@ -60,7 +60,7 @@ export class ClientVectors {
   }
 
   private connect(vector: number, fd: number): void {
-    const before = this.fds[vector] as number;
+    const before = this.fds[vector];
     const shim = native();
     this.fds[vector] = fd;
     // A full counter (EAGAIN) means that the reader is behind and will look anyway.
@@ -69,7 +69,7 @@ export class ClientVectors {
   }
 
   private signal(vector: number): void {
-    const fd = this.fds[vector] as number;
+    const fd = this.fds[vector];
     if (fd >= 0) native().eventfdSignal(fd);
   }
 }

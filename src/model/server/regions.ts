@@ -92,7 +92,7 @@ export class Regions {
     for (let done = 0; done < count; ) {
       const size = pieceBytes(offset + done, count - done);
       let value = 0;
-      for (let i = size - 1; i >= 0; i--) value = value * 256 + (data[done + i] as number);
+      for (let i = size - 1; i >= 0; i--) value = value * 256 + data[done + i];
       if (region === REGION.BAR0) this.target.mmioWrite(offset + done, value);
       else this.target.configWrite(offset + done, size, value);
       done += size;

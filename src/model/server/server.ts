@@ -105,7 +105,7 @@ export class ModelServer {
     const { endpoints, wanted, ready } = this;
     wanted.clear();
     if (ready.size > 0) ready.clear();
-    for (let i = 0; i < endpoints.length; i++) (endpoints[i] as VfEndpoint).addPolls(wanted);
+    for (let i = 0; i < endpoints.length; i++) endpoints[i].addPolls(wanted);
     this.poll(timeoutMs);
     if (ready.size === 0) return 0;
     let handled = 0;
@@ -144,11 +144,11 @@ export class ModelServer {
   private pollOnce(from: number, n: number, timeoutMs: number): void {
     const { polls, wanted, ready } = this;
     const { words } = wanted;
-    for (let i = 0; i < n * POLL_WORDS; i++) polls[i] = words[from * POLL_WORDS + i] as number;
+    for (let i = 0; i < n * POLL_WORDS; i++) polls[i] = words[from * POLL_WORDS + i];
     const result = native().poll(polls, n, timeoutMs);
     if (result < 0) throw new VfioError('poll', -result, 'sockets');
     for (let i = 0; result > 0 && i < n; i++) {
-      if (polls[i * POLL_WORDS + 2] !== 0) ready.add(polls[i * POLL_WORDS] as number);
+      if (polls[i * POLL_WORDS + 2] !== 0) ready.add(polls[i * POLL_WORDS]);
     }
   }
 }

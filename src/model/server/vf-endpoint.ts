@@ -93,7 +93,7 @@ export class VfEndpoint {
   addPolls(polls: PollList): void {
     polls.add(this.socket.fd, POLLIN);
     if (this.owner !== null) addPoll(polls, this.owner);
-    for (let i = 0; i < this.waiting.length; i++) addPoll(polls, this.waiting[i] as Channel);
+    for (let i = 0; i < this.waiting.length; i++) addPoll(polls, this.waiting[i]);
   }
 
   /**

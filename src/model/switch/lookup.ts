@@ -154,8 +154,8 @@ export class SwitchLookup {
       if (!exact && !wide && !byHash) continue;
       if (vlan < 0 ? !aupe : !tables.inVlan(vf, vlan)) continue;
       const word = vf >> 5;
-      pools[word] = (pools[word] as number) | (1 << (vf & 31));
-      if (!exact && byHash) inexact[word] = (inexact[word] as number) | (1 << (vf & 31));
+      pools[word] = pools[word] | (1 << (vf & 31));
+      if (!exact && byHash) inexact[word] = inexact[word] | (1 << (vf & 31));
       accepted++;
       single = vf;
     }
@@ -163,13 +163,12 @@ export class SwitchLookup {
     h[e + E_KEY1] = key1;
     h[e + E_GENERATION] = this.generation;
     h[e + E_SINGLE] = accepted === 1 && tables.pools[single]?.rxEnable === true ? single : -1;
-    h[e + E_PLAIN] =
-      group || (h[e + E_SINGLE] as number) < 0 ? 0 : this.firstVf + single * VF_WORDS;
+    h[e + E_PLAIN] = group || h[e + E_SINGLE] < 0 ? 0 : this.firstVf + single * VF_WORDS;
     h[e + E_CLASS] = group ? GROUP : tables.ownersOf(mac).length > 0 ? LOCAL : WIRE;
-    h[e + E_POOLS] = pools[0] as number;
-    h[e + E_POOLS + 1] = pools[1] as number;
-    h[e + E_INEXACT] = inexact[0] as number;
-    h[e + E_INEXACT + 1] = inexact[1] as number;
+    h[e + E_POOLS] = pools[0];
+    h[e + E_POOLS + 1] = pools[1];
+    h[e + E_INEXACT] = inexact[0];
+    h[e + E_INEXACT + 1] = inexact[1];
     return e;
   }
 
@@ -186,6 +185,6 @@ export class SwitchLookup {
           : type === 2
             ? (b4 >> 2) | (b5 << 6)
             : b4 | (b5 << 8)) & 0xfff;
-    return (((this.tables.multicastTable[hash >> 5] as number) >>> (hash & 31)) & 1) !== 0;
+    return ((this.tables.multicastTable[hash >> 5] >>> (hash & 31)) & 1) !== 0;
   }
 }

@@ -58,10 +58,10 @@ export class Replication {
   ): number {
     const h = this.heap;
     // A driver may run between two copies only in its own memory: the answer is read once.
-    const masks0 = h[e + E_POOLS] as number;
-    const masks1 = h[e + E_POOLS + 1] as number;
-    const inexact0 = h[e + E_INEXACT] as number;
-    const inexact1 = h[e + E_INEXACT + 1] as number;
+    const masks0 = h[e + E_POOLS];
+    const masks1 = h[e + E_POOLS + 1];
+    const inexact0 = h[e + E_INEXACT];
+    const inexact1 = h[e + E_INEXACT + 1];
     let tried = 0;
     for (let vf = 0; vf < this.vfs; vf++) {
       const bit = 1 << (vf & 31);
@@ -69,7 +69,7 @@ export class Replication {
       tried++;
       const v = this.firstVf + vf * VF_WORDS;
       const inexact = ((vf < 32 ? inexact0 : inexact1) & bit) !== 0 ? STATUS_PIF : 0;
-      const enabled = ((h[v + V_POOL] as number) & POOL_RX) !== 0;
+      const enabled = (h[v + V_POOL] & POOL_RX) !== 0;
       const result = enabled ? this.rx.deliver(v, w, length, tagged, status | inexact) : DISABLED;
       this.count(v, result);
     }
@@ -81,9 +81,9 @@ export class Replication {
     const h = this.heap;
     let enabled = 0;
     for (let vf = 0; vf < this.vfs; vf++) {
-      if (((h[e + E_POOLS + (vf >> 5)] as number) & (1 << (vf & 31))) === 0) continue;
+      if ((h[e + E_POOLS + (vf >> 5)] & (1 << (vf & 31))) === 0) continue;
       const v = this.firstVf + vf * VF_WORDS;
-      if (((h[v + V_POOL] as number) & POOL_RX) === 0) continue;
+      if ((h[v + V_POOL] & POOL_RX) === 0) continue;
       const room = this.rx.room(v, w, length, tagged);
       if (room === NO_DESCRIPTOR) return false;
       if (room === DELIVERED) enabled++;
@@ -98,6 +98,6 @@ export class Replication {
     const counter =
       v +
       (result === NO_DESCRIPTOR ? C_NO_DESCRIPTOR : result === DISABLED ? C_DISABLED : C_FILTERED);
-    h[counter] = ((h[counter] as number) + 1) | 0;
+    h[counter] = (h[counter] + 1) | 0;
   }
 }

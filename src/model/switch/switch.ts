@@ -105,19 +105,19 @@ export class PortSwitch implements Ingress {
 
   private take(w: number, length: number, closedLoop: boolean): number {
     const h = this.heap;
-    const typeWord = h[w + 3] as number;
+    const typeWord = h[w + 3];
     let tagged = 0;
-    let key1 = ((h[w + 1] as number) & 0xffff) | UNTAGGED;
+    let key1 = (h[w + 1] & 0xffff) | UNTAGGED;
     if ((typeWord & 0xffff) === ETHERTYPE_VLAN) {
       tagged = 1;
-      key1 = ((h[w + 1] as number) & 0xffff) | ((tagControl(typeWord) & 0xfff) << 16);
+      key1 = (h[w + 1] & 0xffff) | ((tagControl(typeWord) & 0xfff) << 16);
     }
-    const e = this.lookup.find(h[w] as number, key1);
-    const v = h[e + E_PLAIN] as number;
+    const e = this.lookup.find(h[w], key1);
+    const v = h[e + E_PLAIN];
     if (v === 0) return this.spread(e, w, length, tagged, closedLoop);
     const { loops, batch } = this.memory;
     if (tagged === 0 && loops.claim(v, length, 1) === 1) {
-      copyWords(this.memory.views, batch.targets[0] as number, w, length);
+      copyWords(this.memory.views, batch.targets[0], w, length);
       batch.sizes[0] = length;
       loops.commit(v, 1);
       return OFFER.TAKEN;
@@ -135,7 +135,7 @@ export class PortSwitch implements Ingress {
     lookup.update();
     if (longest > lookup.limit) return 0;
     const e = lookup.find(destination0, (destination1 & 0xffff) | UNTAGGED);
-    this.claimed = this.heap[e + E_PLAIN] as number;
+    this.claimed = this.heap[e + E_PLAIN];
     return this.claimed === 0 ? 0 : this.memory.loops.claim(this.claimed, longest, n);
   }
 
@@ -153,9 +153,9 @@ export class PortSwitch implements Ingress {
     const { memory, lookup } = this;
     const { offsets, lengths } = memory.batch;
     const v = (this.firstVf + Math.imul(vf, VF_WORDS)) | 0;
-    const pool = h[v + V_POOL] as number;
+    const pool = h[v + V_POOL];
     if ((pool & POOL_TX) === 0) {
-      h[v + C_DISABLED] = ((h[v + C_DISABLED] as number) + n) | 0;
+      h[v + C_DISABLED] = (h[v + C_DISABLED] + n) | 0;
       return;
     }
     let i = 0;
@@ -163,21 +163,21 @@ export class PortSwitch implements Ingress {
     let spoofed = 0;
     let octets = 0;
     while (i < n) {
-      const offset = offsets[i] as number;
-      const length = lengths[i] as number;
+      const offset = offsets[i];
+      const length = lengths[i];
       const w = offset >>> 2;
       i = (i + 1) | 0;
-      const tagged = ((h[w + 3] as number) & 0xffff) === ETHERTYPE_VLAN ? 1 : 0;
-      const vlan = tagged === 0 ? UNTAGGED : (tagControl(h[w + 3] as number) & 0xfff) << 16;
-      const key1 = ((h[w + 1] as number) & 0xffff) | vlan;
+      const tagged = (h[w + 3] & 0xffff) === ETHERTYPE_VLAN ? 1 : 0;
+      const vlan = tagged === 0 ? UNTAGGED : (tagControl(h[w + 3]) & 0xfff) << 16;
+      const key1 = (h[w + 1] & 0xffff) | vlan;
       if (!this.mayPass(pool, v, vf, w, key1)) {
         spoofed = (spoofed + 1) | 0;
         continue;
       }
       octets = (octets + length + 4) | 0;
-      const word0 = h[w] as number;
+      const word0 = h[w];
       const e = lookup.find(word0, key1);
-      const kind = h[e + E_CLASS] as number;
+      const kind = h[e + E_CLASS];
       if (kind !== WIRE) {
         this.loopBack(e, vf, w, length, tagged);
         if (kind !== GROUP) continue;
@@ -189,9 +189,9 @@ export class PortSwitch implements Ingress {
       toWire = (toWire + 1) | 0;
       if (kind !== WIRE || tagged !== 0) continue;
       // Those that follow on the same way, in one go.
-      const high = (pool & POOL_MAC_SPOOF) === 0 ? -1 : (h[w + 1] as number) >>> 16;
-      const end = memory.loops.sameRoute(i, n, high, h[w + 2] as number, word0, key1 & 0xffff);
-      octets = (octets + (memory.loops.octets[0] as number)) | 0;
+      const high = (pool & POOL_MAC_SPOOF) === 0 ? -1 : h[w + 1] >>> 16;
+      const end = memory.loops.sameRoute(i, n, high, h[w + 2], word0, key1 & 0xffff);
+      octets = (octets + memory.loops.octets[0]) | 0;
       if (toWire !== i) {
         offsets.copyWithin(toWire, i, end);
         lengths.copyWithin(toWire, i, end);
@@ -199,9 +199,9 @@ export class PortSwitch implements Ingress {
       toWire = (toWire + end - i) | 0;
       i = end;
     }
-    h[v + C_SPOOFED] = ((h[v + C_SPOOFED] as number) + spoofed) | 0;
-    h[v + C_TX_PACKETS] = ((h[v + C_TX_PACKETS] as number) + n - spoofed) | 0;
-    h[v + C_TX_OCTETS] = ((h[v + C_TX_OCTETS] as number) + octets) | 0;
+    h[v + C_SPOOFED] = (h[v + C_SPOOFED] + spoofed) | 0;
+    h[v + C_TX_PACKETS] = (h[v + C_TX_PACKETS] + n - spoofed) | 0;
+    h[v + C_TX_OCTETS] = (h[v + C_TX_OCTETS] + octets) | 0;
     if (toWire !== 0) this.wire.transmit(offsets, lengths, toWire, vf);
   }
 
@@ -211,7 +211,7 @@ export class PortSwitch implements Ingress {
     if ((pool & POOL_MAC_SPOOF) !== 0) {
       const known =
         h[v + V_SOURCE_OK] !== 0 &&
-        h[v + V_SOURCE_HIGH] === (h[w + 1] as number) >>> 16 &&
+        h[v + V_SOURCE_HIGH] === h[w + 1] >>> 16 &&
         h[v + V_SOURCE_LOW] === h[w + 2];
       if (!known && !this.ownSource(v, vf, w)) return false;
     }
@@ -242,7 +242,7 @@ export class PortSwitch implements Ingress {
     closedLoop: boolean,
   ): number {
     const h = this.heap;
-    if ((h[e + E_POOLS] as number) === 0 && (h[e + E_POOLS + 1] as number) === 0) {
+    if (h[e + E_POOLS] === 0 && h[e + E_POOLS + 1] === 0) {
       return this.unclaimed(w, closedLoop);
     }
     if (closedLoop && !this.replication.allReady(e, w, length, tagged)) return OFFER.AGAIN;
@@ -257,7 +257,7 @@ export class PortSwitch implements Ingress {
       return;
     }
     const sent = this.replication.copies(e, vf, w, length, tagged, STATUS_LB);
-    if (sent === 0 && (this.heap[e + E_CLASS] as number) !== GROUP) {
+    if (sent === 0 && this.heap[e + E_CLASS] !== GROUP) {
       this.replication.count(this.firstVf + vf * VF_WORDS, FILTERED);
     }
   }
@@ -268,7 +268,7 @@ export class PortSwitch implements Ingress {
    */
   private unclaimed(w: number, closedLoop: boolean): number {
     const h = this.heap;
-    const owner = this.assignedTo(macFromWords(h[w] as number, h[w + 1] as number));
+    const owner = this.assignedTo(macFromWords(h[w], h[w + 1]));
     if (closedLoop) {
       if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.AGAIN;
       if (!this.lookup.anyEnabled()) return OFFER.AGAIN;
@@ -280,8 +280,8 @@ export class PortSwitch implements Ingress {
   /** Full check of a source MAC; remembers one that passed. */
   private ownSource(v: number, vf: number, w: number): boolean {
     const h = this.heap;
-    const high = (h[w + 1] as number) >>> 16;
-    const low = h[w + 2] as number;
+    const high = h[w + 1] >>> 16;
+    const low = h[w + 2];
     if (!this.tables.ownsMac(vf, macFromWords(high | (low << 16), low >>> 16))) return false;
     h[v + V_SOURCE_HIGH] = high;
     h[v + V_SOURCE_LOW] = low;

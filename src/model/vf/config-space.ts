@@ -69,9 +69,9 @@ export class ConfigSpace {
   write(offset: number, sizeBytes: number, value: number): void {
     const wasMaster = this.busMaster;
     for (let i = 0; i < sizeBytes && offset + i < CONFIG_SIZE; i++) {
-      const mask = this.writable[offset + i] as number;
+      const mask = this.writable[offset + i];
       const byte = (value >>> (8 * i)) & 0xff;
-      this.bytes[offset + i] = ((this.bytes[offset + i] as number) & ~mask) | (byte & mask);
+      this.bytes[offset + i] = (this.bytes[offset + i] & ~mask) | (byte & mask);
     }
     // Bit 15 of DevCtl reads as 0: it is a trigger, not a state.
     if (this.covers(offset, sizeBytes, DEVICE_CONTROL + 1)) {

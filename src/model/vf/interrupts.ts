@@ -41,7 +41,7 @@ export class Interrupts implements InterruptSink {
 
   raise(cause: 'rx' | 'tx', queue: number): void {
     const shift = 16 * (queue & 1) + (cause === 'tx' ? 8 : 0);
-    this.raiseMapped(((this.vectorMap[queue >> 1] as number) >>> shift) & 0xff);
+    this.raiseMapped((this.vectorMap[queue >> 1] >>> shift) & 0xff);
   }
 
   /** Mailbox and reset indications: VTIVAR_MISC. */
@@ -82,7 +82,7 @@ export class Interrupts implements InterruptSink {
   }
 
   readThrottle(vector: number): number {
-    return this.throttle[vector] as number;
+    return this.throttle[vector];
   }
 
   /** Write of VTEITR; CNT_WDIS leaves the running wait alone and reads as 0. */
@@ -134,12 +134,12 @@ export class Interrupts implements InterruptSink {
       const bit = 1 << vector;
       const signal = this.signals[vector] as (() => void) | null;
       if ((ready & bit) === 0 || signal === null) continue;
-      if (nowUs < (this.earliestUs[vector] as number)) continue;
+      if (nowUs < this.earliestUs[vector]) continue;
       this.owed &= ~bit;
       if ((this.autoClear & bit) !== 0) this.causes &= ~bit;
       if ((this.autoMask & bit) !== 0) this.enabled &= ~bit;
       const { mask, shift } = VTEITR;
-      const interval = ((this.throttle[vector] as number) & mask.INTERVAL) >>> shift.INTERVAL;
+      const interval = (this.throttle[vector] & mask.INTERVAL) >>> shift.INTERVAL;
       this.earliestUs[vector] = nowUs + interval * INTERVAL_UNIT_US;
       signal();
     }

@@ -178,7 +178,7 @@ export class QueueRegisters {
   }
 
   private load(offset: number): number {
-    return this.views().u32[(this.barOffset + offset) >>> 2] as number;
+    return this.views().u32[(this.barOffset + offset) >>> 2];
   }
 
   private store(offset: number, value: number): void {

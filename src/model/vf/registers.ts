@@ -80,15 +80,15 @@ export class VfRegisters {
       case VTEIAM:
         return interrupts.autoMask;
       case VTIVAR:
-        return interrupts.vectorMap[word.index] as number;
+        return interrupts.vectorMap[word.index];
       case VTIVAR_MISC:
         return interrupts.miscVector;
       case VTRSCINT:
-        return interrupts.coalescing[word.index] as number;
+        return interrupts.coalescing[word.index];
       case VTEITR:
         return interrupts.readThrottle(word.index);
       case VFMBMEM:
-        return mailbox.words[word.index] as number;
+        return mailbox.words[word.index];
       case VFMAILBOX:
         return mailbox.readControl();
       case VFPSRTYPE:

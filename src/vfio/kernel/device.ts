@@ -83,17 +83,17 @@ export class KernelDevice implements VfioDevice {
 
   read32(offset: number): number {
     if ((offset & NOT_OFFSET) !== 0) throw badOffset('read32', offset);
-    const word = this.pageWords[offset >> 12] as number;
+    const word = this.pageWords[offset >> 12];
     // Atomic because V8 deletes a plain load whose value nobody uses, and a flush or a read that clears is one.
     if (word !== 0) return Atomics.load(this.heap, word + ((offset & 0xfff) >> 2));
     this.checkOpen('read32');
     this.transfer('read32', 'pread', this.facts.bar0.fileOffset + offset, 4);
-    return this.scratch[0] as number;
+    return this.scratch[0];
   }
 
   write32(offset: number, value: number): void {
     if ((offset & NOT_OFFSET) !== 0) throw badOffset('write32', offset);
-    const word = this.pageWords[offset >> 12] as number;
+    const word = this.pageWords[offset >> 12];
     if (word !== 0) {
       this.heap[word + ((offset & 0xfff) >> 2)] = value;
       return;
@@ -114,7 +114,7 @@ export class KernelDevice implements VfioDevice {
     this.checkConfigOffset('readConfig16', offset);
     this.scratch[0] = 0;
     this.transfer('readConfig16', 'pread', this.facts.config.fileOffset + offset, 2);
-    return this.scratch[0] as number;
+    return this.scratch[0];
   }
 
   writeConfig16(offset: number, value: number): void {

@@ -124,7 +124,7 @@ export function allocate<N extends StructName>(
 ): Allocated<N> {
   const type = structType(name);
   const buffer = Buffer.alloc(type.size + extraBytes);
-  const fields = new type(buffer) as FieldsOf<N>;
+  const fields = new type(buffer);
   const first = Object.keys(SHAPES[name])[0];
   if (first === 'argsz' || first === 'size') buffer.writeUInt32LE(buffer.length, 0);
   Object.assign(fields, values);
@@ -142,7 +142,7 @@ export function structAt<N extends StructName>(
 ): FieldsOf<N> | undefined {
   const type = structType(name);
   if (offset + type.size > buffer.length) return undefined;
-  return new type(buffer.subarray(offset, offset + type.size)) as FieldsOf<N>;
+  return new type(buffer.subarray(offset, offset + type.size));
 }
 
 /** A u64 field as a number; what is beyond 2**53 - 1 becomes that, which no IOVA or size of ours reaches. */

@@ -110,7 +110,7 @@ function canTrust(fd: number, info: RegionInfo, pages: readonly boolean[], path:
   const result = native().fstat(fd, facts);
   if (result < 0) throw new VfioError('map BAR0', -result, path, 'fstat of its file');
   const needed = info.fileOffset + (pages.lastIndexOf(true) + 1) * PAGE;
-  const sizeBytes = facts[2] as number;
+  const sizeBytes = facts[2];
   if (sizeBytes < needed) {
     throw new VfioError(
       'map BAR0',

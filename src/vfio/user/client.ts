@@ -142,7 +142,7 @@ export class VfioUserDevice implements VfioDevice {
 
   read32(offset: number): number {
     if ((offset & NOT_OFFSET) !== 0) throw badOffset('read32', offset);
-    const word = this.pageWords[offset >> 12] as number;
+    const word = this.pageWords[offset >> 12];
     // Atomic because V8 deletes a plain load whose value nobody uses, and a flush or a read that clears is one.
     if (word !== 0) return Atomics.load(this.heap, word + ((offset & 0xfff) >> 2));
     return readRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4);
@@ -150,7 +150,7 @@ export class VfioUserDevice implements VfioDevice {
 
   write32(offset: number, value: number): void {
     if ((offset & NOT_OFFSET) !== 0) throw badOffset('write32', offset);
-    const word = this.pageWords[offset >> 12] as number;
+    const word = this.pageWords[offset >> 12];
     if (word !== 0) this.heap[word + ((offset & 0xfff) >> 2)] = value;
     else writeRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4, value);
   }

@@ -106,11 +106,11 @@ export class Connection {
     const length = encode(this.sendView, id);
     const received = this.exchangeRaw(length, fds, fdCount);
     this.judge(operation, command, id, received);
-    const value = decode(this.replyView, this.replyFds[0] as number);
+    const value = decode(this.replyView, this.replyFds[0]);
     if (typeof value === 'object' && value !== null && isRefusal(value)) {
       this.lose(operation, EPROTO, `reply to ${commandName(command)}: ${value.refused}`);
     }
-    return value as T;
+    return value;
   }
 
   /**
@@ -149,14 +149,14 @@ export class Connection {
   takeReplyFd(): number {
     if (this.replyFds[0] !== 1) return -1;
     this.replyFds[0] = 0;
-    return this.replyFds[1] as number;
+    return this.replyFds[1];
   }
 
   /** Closes the fds of the reply received last. */
   closeReplyFds(): void {
-    const count = this.replyFds[0] as number;
+    const count = this.replyFds[0];
     this.replyFds[0] = 0;
-    for (let i = 1; i <= count; i++) native().close(this.replyFds[i] as number);
+    for (let i = 1; i <= count; i++) native().close(this.replyFds[i]);
   }
 
   /** Hangs up. Idempotent. */

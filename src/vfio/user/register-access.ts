@@ -32,11 +32,11 @@ export function readRegion(
     const operation = `read ${regionName}+0x${offset.toString(16)}`;
     connection.judge(operation, COMMAND.REGION_READ, id, received);
     const access = { region, offset, count };
-    const fdCount = connection.replyFds[0] as number;
+    const fdCount = connection.replyFds[0];
     const why = decodeRegionReadReply(connection.replyView, fdCount, access);
     loseTo(connection, operation, COMMAND.REGION_READ, 'refused' in why ? why : null);
   }
-  const value = reply[8] as number;
+  const value = reply[8];
   return count === 4 ? value : value & (count === 2 ? 0xffff : 0xff);
 }
 
@@ -61,7 +61,7 @@ export function writeRegion(
   if (received === HEAD && headMatches(connection, HEAD)) return;
   const operation = `write ${regionName}+0x${offset.toString(16)}`;
   connection.judge(operation, COMMAND.REGION_WRITE, id, received);
-  const fdCount = connection.replyFds[0] as number;
+  const fdCount = connection.replyFds[0];
   const why = checkRegionWriteReply(connection.replyView, fdCount, { region, offset, count });
   loseTo(connection, operation, COMMAND.REGION_WRITE, why);
 }

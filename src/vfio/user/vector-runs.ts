@@ -23,9 +23,9 @@ export function vectorRuns(
   const runs: VectorRun[] = [];
   const limit = Math.max(1, maxFds);
   for (let start = 0; start < wanted.length; ) {
-    const connect = (wanted[start] as number) >= 0;
+    const connect = wanted[start] >= 0;
     let end = start + 1;
-    while (end < wanted.length && (wanted[end] as number) >= 0 === connect) {
+    while (end < wanted.length && wanted[end] >= 0 === connect) {
       if (connect && end - start === limit) break;
       end++;
     }

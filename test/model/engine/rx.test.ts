@@ -414,7 +414,7 @@ describe('rx flow', () => {
     const seen: number[] = [];
     vf.device.mmioWrite(0x0120, 0x80);
     vf.device.mmioWrite(0x0108, 1);
-    vf.device.connectVector(0, () => seen.push(vf.rx(1)[2] as number));
+    vf.device.connectVector(0, () => seen.push(vf.rx(1)[2]));
     bench.offer(0, frame());
     bench.offer(0, frame());
     expect(seen).toEqual([]);

@@ -8,7 +8,7 @@ const ACK = 0xa0000000;
 
 /** Word 0 of the reply to a request. */
 function word0(vf: ScriptedVf, ...words: number[]): number {
-  return vf.request(words, 1)[0] as number;
+  return vf.request(words, 1)[0];
 }
 
 /** Message words 1 and 2 of a MAC. */

@@ -73,7 +73,7 @@ test('frames that leave one end come in at the other, closed loop, both ways', (
   const { a, b, atA, atB } = cable();
   expect([a.linkUp, b.linkUp]).toEqual([true, true]);
   const toVf1 = frame(60, 3);
-  toVf1.set(atB.macs[1]!);
+  toVf1.set(atB.macs[1]);
   atA.transmit(a, [toVf1, frame(1514, 2)]);
   atB.transmit(b, [frame(61, 9)]);
   atB.room = 1;
@@ -109,8 +109,8 @@ test('runs to one unicast destination are written in place, as far as there are 
     },
     commit: (n: number): void => {
       for (let i = 0; i < n; i++) {
-        const at = batch.targets[i]! << 2;
-        const length = batch.sizes[i]!;
+        const at = batch.targets[i] << 2;
+        const length = batch.sizes[i];
         got.push(views.u8.slice(at, at + length));
         // Not a byte more than the frame has.
         expect([views.u8[at + length], views.u8[at + length + 3]]).toEqual([255, 255]);
@@ -166,7 +166,7 @@ test('any mix of lengths survives many turns of the queue in order, and no frame
     if (i > 1500 || draw(3) === 0) {
       b.step(2);
       for (const data of takeFrames(atB)) {
-        const wanted = frame(data.length, sent[got]!);
+        const wanted = frame(data.length, sent[got]);
         expect(Buffer.compare(data, wanted)).toBe(0);
         got++;
       }

@@ -4,7 +4,7 @@ import { countersOf, makeHarness, onesSum, takeFrames } from './harness.ts';
 
 /** UDP pseudo header and datagram of a frame, for the byte-wise checksum. */
 function udpBytes(frame: Uint8Array): Uint8Array {
-  const udp = frame.subarray(34, 14 + frame[16]! * 256 + frame[17]!);
+  const udp = frame.subarray(34, 14 + frame[16] * 256 + frame[17]);
   return Uint8Array.from([
     ...frame.subarray(26, 34),
     0,
@@ -16,7 +16,7 @@ function udpBytes(frame: Uint8Array): Uint8Array {
 }
 
 const seqOf = (frame: Uint8Array): number => new DataView(frame.buffer).getUint32(44, true);
-const flowOf = (frame: Uint8Array): number => frame[34]! * 256 + frame[35]! - 49_152;
+const flowOf = (frame: Uint8Array): number => frame[34] * 256 + frame[35] - 49_152;
 
 describe('refusals', () => {
   test('a VF that the port does not have is refused', () => {
@@ -39,8 +39,8 @@ describe('refusals', () => {
     harness.macs[0] = Uint8Array.of(2, 2, 2, 2, 2, 2);
     expect(port.step(1)).toBe(1);
     const [first, second] = takeFrames(harness);
-    expect([...first!.subarray(0, 6)]).toEqual([2, 1, 1, 1, 1, 1]);
-    expect([...second!.subarray(0, 6)]).toEqual([2, 2, 2, 2, 2, 2]);
+    expect([...first.subarray(0, 6)]).toEqual([2, 1, 1, 1, 1, 1]);
+    expect([...second.subarray(0, 6)]).toEqual([2, 2, 2, 2, 2, 2]);
   });
 });
 
@@ -48,8 +48,8 @@ test('the first frame at size 64, byte for byte up to the checksums', () => {
   const harness = makeHarness({ port: 3 });
   makePort('gen', harness.context).step(1);
   const [frame] = takeFrames(harness);
-  expect(frame!.length).toBe(60);
-  const hex = Buffer.from(frame!).toString('hex');
+  expect(frame.length).toBe(60);
+  const hex = Buffer.from(frame).toString('hex');
   expect(hex.slice(0, 24)).toBe('0209c0000300' + '0209c0ff0300');
   expect(hex.slice(24, 48)).toBe('0800' + '4500002e00004000' + '4011');
   expect(hex.slice(52, 80)).toBe('c6120301' + 'c6130301' + 'c0000009' + '001a');
@@ -66,10 +66,10 @@ test.each(['gen', 'gen:size=65', 'gen:size=66', 'gen:size=67', 'gen:size=1518', 
         harness.context,
       ).step(700);
       for (const frame of takeFrames(harness)) {
-        expect(frame[16]! * 256 + frame[17]!).toBe(frame.length - 14);
-        expect(frame[38]! * 256 + frame[39]!).toBe(frame.length - 34);
+        expect(frame[16] * 256 + frame[17]).toBe(frame.length - 14);
+        expect(frame[38] * 256 + frame[39]).toBe(frame.length - 34);
         expect(onesSum(frame.subarray(14, 34))).toBe(0xffff);
-        expect(frame[40]! + frame[41]!).not.toBe(0);
+        expect(frame[40] + frame[41]).not.toBe(0);
         expect(onesSum(udpBytes(frame))).toBe(0xffff);
       }
     }

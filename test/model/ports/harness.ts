@@ -75,7 +75,7 @@ export function makeHarness(
         next += Math.ceil(sizeBytes / 64) * 64;
         return offset;
       },
-      vfMac: (vf) => harness.macs[vf]!,
+      vfMac: (vf) => harness.macs[vf],
       onError: (message) => harness.errors.push(message),
       ingress: {
         offer: (offset, length, closedLoop) => {
@@ -139,7 +139,7 @@ export function sinkOf(port: WirePort, vf = 0): number[] {
 export function onesSum(bytes: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i++) {
-    sum += i % 2 === 0 ? bytes[i]! * 256 : bytes[i]!;
+    sum += i % 2 === 0 ? bytes[i] * 256 : bytes[i];
     if (sum > 0xffff) sum -= 0xffff;
   }
   return sum;

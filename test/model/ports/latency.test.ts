@@ -18,7 +18,7 @@ describe('the track of a stream', () => {
       track.arrived(0, 1);
       const { samples, maxNs, buckets } = latencyRow(track.copy(3));
       expect([samples, maxNs, buckets.length]).toEqual([1, ns, 1]);
-      const [highest, count] = buckets[0]!;
+      const [highest, count] = buckets[0];
       expect(count).toBe(1);
       expect(highest).toBeGreaterThanOrEqual(ns);
       expect(highest - ns).toBeLessThanOrEqual(ns / 64);
@@ -62,7 +62,7 @@ test('latency=N stamps each N-th frame, whose checksum stays right; sinks measur
   const source = makePort('gen:latency=4,flows=3,size=67', from.context);
   source.step(16);
   const frames = takeFrames(from);
-  const magic = frames.map((frame) => (frame[42]! << 8) | frame[43]!);
+  const magic = frames.map((frame) => (frame[42] << 8) | frame[43]);
   expect(magic.map((value) => value === 0x4979)).toEqual(frames.map((_, i) => i % 4 === 3));
   for (const frame of frames) {
     const udp = frame.subarray(34);
@@ -93,9 +93,9 @@ test('a stamped frame with one bit flipped is corrupt and no sample', () => {
   const to = makeHarness({ port: 1 });
   const sink = makePort('gen', { ...to.context, latencies: from.context.latencies });
   let flips = 0;
-  for (let bit = 12 * 8; bit < frame!.length * 8; bit++) {
-    const copy = frame!.slice();
-    copy[bit >> 3]! ^= 1 << (bit & 7);
+  for (let bit = 12 * 8; bit < frame.length * 8; bit++) {
+    const copy = frame.slice();
+    copy[bit >> 3] ^= 1 << (bit & 7);
     to.transmit(sink, [copy]);
     flips++;
   }
@@ -109,8 +109,8 @@ test('window=FROM-TO counts what was sent between, from the first frame on that 
     const context = { ...makeHarness({ port }).context, clock: harness.context.clock };
     return { ...context, latencies: harness.context.latencies };
   });
-  const track = ports[0]!.latencies.open(0, harness.context.clock, 1, 1, { from: 2, to: 3 });
-  const other = ports[1]!.latencies.open(1, harness.context.clock, 1, 1, { from: 2, to: 3 });
+  const track = ports[0].latencies.open(0, harness.context.clock, 1, 1, { from: 2, to: 3 });
+  const other = ports[1].latencies.open(1, harness.context.clock, 1, 1, { from: 2, to: 3 });
   const send = (which: LatencyTrack, number: number, seconds: number, took: number): void => {
     which.sent(0, number, seconds * 1e6);
     harness.nowUs = seconds * 1e6 + took;

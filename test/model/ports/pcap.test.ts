@@ -97,11 +97,11 @@ test('frames come in order to the one VF, padded, and wait where there is no des
   expect(harness.offered.map((one) => one.closedLoop)).toEqual([true, true, true]);
   const got = takeFrames(harness);
   const padded = new Uint8Array(60);
-  padded.set(sent[1]!);
-  const wanted = [sent[0]!, padded, sent[2]!];
+  padded.set(sent[1]);
+  const wanted = [sent[0], padded, sent[2]];
   wanted.forEach((data, i) => {
-    expect([...got[i]!.subarray(0, 6)]).toEqual([2, 9, 0xc0, 0, 0, 0]);
-    expect(got[i]!.subarray(6)).toEqual(data.subarray(6));
+    expect([...got[i].subarray(0, 6)]).toEqual([2, 9, 0xc0, 0, 0, 0]);
+    expect(got[i].subarray(6)).toEqual(data.subarray(6));
   });
   expect(countersOf(port).offered).toBe(3);
 });
@@ -109,7 +109,7 @@ test('frames come in order to the one VF, padded, and wait where there is no des
 test('with several VFs the MAC is kept, and the frame counted for the VF it names', () => {
   const harness = makeHarness({ vfs: 3 });
   const toVf2 = frame(60, 1);
-  toVf2.set(harness.macs[2]!);
+  toVf2.set(harness.macs[2]);
   const input = capture('in.pcap', [toVf2, frame(60, 9)]);
   const port = makePort(`pcap:${input}`, harness.context);
   port.step(10);

@@ -17,7 +17,7 @@ function pair(spec: string, n: number): { frames: Uint8Array[]; to: Harness; sin
 
 function flipped(frame: Uint8Array, byte: number, bit: number): Uint8Array {
   const copy = frame.slice();
-  copy[byte]! ^= 1 << bit;
+  copy[byte] ^= 1 << bit;
   return copy;
 }
 
@@ -40,9 +40,9 @@ describe('damage', () => {
     (spec) => {
       const { frames, to, sink } = pair(spec, 1);
       let flips = 0;
-      for (let byte = 12; byte < frames[0]!.length; byte++) {
+      for (let byte = 12; byte < frames[0].length; byte++) {
         for (let bit = 0; bit < 8; bit++) {
-          to.transmit(sink, [flipped(frames[0]!, byte, bit)], 0, flips % 9);
+          to.transmit(sink, [flipped(frames[0], byte, bit)], 0, flips % 9);
           flips++;
         }
       }
@@ -53,24 +53,24 @@ describe('damage', () => {
 
   test('the last bit of the longest frame is looked at', () => {
     const { frames, to, sink } = pair('gen:size=9728', 2);
-    to.transmit(sink, [flipped(frames[0]!, 9723, 7), frames[1]!]);
+    to.transmit(sink, [flipped(frames[0], 9723, 7), frames[1]]);
     expect(sinkOf(sink)).toEqual([1, 1, 0, 1]);
   });
 
   test('a frame that became shorter or longer is corrupt', () => {
     const { frames, to, sink } = pair('gen:size=256', 2);
     to.transmit(sink, [
-      frames[0]!.subarray(0, 251),
-      frames[0]!.subarray(0, 60),
-      Uint8Array.from([...frames[0]!, 0]),
+      frames[0].subarray(0, 251),
+      frames[0].subarray(0, 60),
+      Uint8Array.from([...frames[0], 0]),
     ]);
     expect(sinkOf(sink)).toEqual([0, 0, 0, 3]);
   });
 
   test('two equal errors that leave the checksum right are corrupt', () => {
     const { frames, to, sink } = pair('gen:size=256', 1);
-    const copy = frames[0]!.slice();
-    [copy[100], copy[102]] = [copy[102]!, copy[100]!];
+    const copy = frames[0].slice();
+    [copy[100], copy[102]] = [copy[102], copy[100]];
     expect(copy).not.toEqual(frames[0]);
     to.transmit(sink, [copy]);
     expect(sinkOf(sink)).toEqual([0, 0, 0, 1]);
@@ -78,7 +78,7 @@ describe('damage', () => {
 
   test('a number and complement that agree but a port that is no flow is corrupt', () => {
     const { frames, to, sink } = pair('gen', 1);
-    const copy = frames[0]!.slice();
+    const copy = frames[0].slice();
     copy[34] = 0x3f;
     copy[56] = 0xc0;
     to.transmit(sink, [copy]);
@@ -131,8 +131,8 @@ describe('good frames', () => {
     const { frames } = pair('gen', 3);
     const to = makeHarness({ vfs: 2 });
     const sink = makePort('gen', to.context);
-    to.transmit(sink, [frames[0]!], 1);
-    to.transmit(sink, [frames[2]!, flipped(frames[1]!, 50, 0)], 0);
+    to.transmit(sink, [frames[0]], 1);
+    to.transmit(sink, [frames[2], flipped(frames[1], 50, 0)], 0);
     expect(sinkOf(sink, 1)).toEqual([1, 0, 0, 0]);
     expect(sinkOf(sink, 0)).toEqual([1, 1, 0, 1]);
   });
@@ -173,7 +173,7 @@ describe('order', () => {
 
   test('a repeated frame is a duplicate and not received again', () => {
     const { frames, to, sink } = pair('gen', 4);
-    to.transmit(sink, [frames[0]!, frames[0]!, frames[1]!, frames[2]!, frames[0]!, frames[3]!]);
+    to.transmit(sink, [frames[0], frames[0], frames[1], frames[2], frames[0], frames[3]]);
     expect(sinkOf(sink)).toEqual([4, 0, 2, 0]);
   });
 
@@ -182,7 +182,7 @@ describe('order', () => {
     const order = [0, 3, 1, 1, 4, 2, 3, 5];
     to.transmit(
       sink,
-      order.map((i) => frames[i]!),
+      order.map((i) => frames[i]),
     );
     expect(sinkOf(sink)).toEqual([6, 0, 2, 0]);
   });
@@ -197,9 +197,9 @@ describe('order', () => {
   test('numbers go on past 2**32 and keep 48 bits', () => {
     const { frames, to, sink } = pair('gen', 1);
     const from = 2 ** 32 - 2;
-    for (let seq = from; seq < from + 4; seq++) to.transmit(sink, [numbered(frames[0]!, seq)]);
+    for (let seq = from; seq < from + 4; seq++) to.transmit(sink, [numbered(frames[0], seq)]);
     expect(sinkOf(sink)).toEqual([4, from, 0, 0]);
-    to.transmit(sink, [numbered(frames[0]!, 2 ** 47), numbered(frames[0]!, 2 ** 47 + 1)]);
+    to.transmit(sink, [numbered(frames[0], 2 ** 47), numbered(frames[0], 2 ** 47 + 1)]);
     expect(sinkOf(sink)).toEqual([6, 2 ** 47 - 4, 0, 0]);
   });
 });

@@ -22,7 +22,7 @@ test('a hundred thousand random messages neither stop the server nor leave an fd
   const model = makeFixture({ ports: [{ vfs: 1, wire: 'gen' }, { vfs: 1 }] });
   const path = model.path(0, 0);
   const random = generator(0x82599);
-  const pick = <T>(...values: T[]): T => values[random(values.length)] as T;
+  const pick = <T>(...values: T[]): T => values[random(values.length)];
   const page = () => BigInt(random(64)) * 4096n;
   const wild = () =>
     pick(0n, 4096n, 1n << 63n, (1n << 64n) - 4096n, BigInt(random(2 ** 32)), page());

@@ -6,7 +6,7 @@ const ELSEWHERE = [2, 0, 0, 0, 0, 7];
 
 function received(vf: RawVf): number {
   let n = 0;
-  for (let i = 0; i < vf.rxCount; i++) if (((vf.rx(i)[2] as number) & 1) === 1) n++;
+  for (let i = 0; i < vf.rxCount; i++) if ((vf.rx(i)[2] & 1) === 1) n++;
   return n;
 }
 
@@ -36,12 +36,12 @@ describe('frames from the wire', () => {
     bench.offer(0, frame().slice(0, 13));
     bench.offer(0, frame({ dst: [1, 0, 0x5e, 0, 0, 1] }));
     expect(bench.row(0, 0)).toMatchObject({ delivered: 0, filtered: 5 });
-    expect(received(vf[0] as RawVf)).toBe(0);
+    expect(received(vf[0])).toBe(0);
   });
 
   it('takes 1514 bytes, and 4 more with a tag', () => {
     const { bench, vf } = setUp(1);
-    (vf[0] as RawVf).request(bench.nic, [0x1_0004, 7]);
+    vf[0].request(bench.nic, [0x1_0004, 7]);
     bench.offer(0, frame({ length: 1514 }));
     bench.offer(0, frame({ length: 1518, tci: 7 }));
     bench.offer(0, frame({ length: 1519, tci: 7 }));
@@ -60,13 +60,13 @@ describe('frames from the wire', () => {
 
   it('replicates a broadcast to every VF, each counted once', () => {
     const { bench, vf } = setUp(3);
-    (vf[1] as RawVf).setWord(0x1028, 0);
+    vf[1].setWord(0x1028, 0);
     bench.nic.step(1);
     const bytes = frame({ dst: BROADCAST });
     expect(bench.offer(0, bytes)).toBe(OFFER.TAKEN);
     expect(vf.map(received)).toEqual([1, 0, 1]);
-    expect((vf[2] as RawVf).rxData(0, 60)).toEqual(bytes);
-    expect((vf[2] as RawVf).rx(0)[2]).toBe(3);
+    expect(vf[2].rxData(0, 60)).toEqual(bytes);
+    expect(vf[2].rx(0)[2]).toBe(3);
     expect(bench.row(0, 1)).toMatchObject({ missedDisabled: 1, delivered: 0 });
   });
 
@@ -85,19 +85,19 @@ describe('frames from the wire', () => {
 
   it('puts tagged frames into the VLANs of their VF only, after the MAC matched', () => {
     const { bench, vf } = setUp(2);
-    (vf[1] as RawVf).request(bench.nic, [0x1_0004, 42]);
+    vf[1].request(bench.nic, [0x1_0004, 42]);
     bench.offer(0, frame({ dst: macOf(0, 0), tci: 42 }));
     bench.offer(0, frame({ dst: macOf(0, 1), tci: 42 }));
     bench.offer(0, frame({ dst: BROADCAST, tci: 42 }));
     expect(vf.map(received)).toEqual([0, 2]);
-    (vf[1] as RawVf).request(bench.nic, [0x0_0004, 42]);
+    vf[1].request(bench.nic, [0x0_0004, 42]);
     bench.offer(0, frame({ dst: macOf(0, 1), tci: 42 }));
     expect(vf.map(received)).toEqual([0, 2]);
   });
 
   it('follows a MAC that the VF changes: no stale answer', () => {
     const { bench, vf } = setUp(1, { macs: [null] });
-    const v = vf[0] as RawVf;
+    const v = vf[0];
     const words = (mac: number[]): number[] => {
       const [a, b, c, d, e, f] = mac as [number, number, number, number, number, number];
       return [2, (a | (b << 8) | (c << 16) | (d << 24)) >>> 0, e | (f << 8)];
@@ -135,7 +135,7 @@ describe('frames from the wire', () => {
     bench.nic.pf(0).setLinkEnabled(0, false);
     bench.nic.step(1);
     bench.offer(0, frame());
-    expect(received(vf[0] as RawVf)).toBe(0);
+    expect(received(vf[0])).toBe(0);
     expect(bench.row(0, 0)).toMatchObject({ missedDisabled: 1 });
   });
 
@@ -144,7 +144,7 @@ describe('frames from the wire', () => {
     const tagged = frame({ tci: 30, length: 64 });
     bench.offer(0, tagged);
     bench.offer(0, frame());
-    const v = vf[0] as RawVf;
+    const v = vf[0];
     expect(v.rxData(0, 60)).toEqual([...tagged.slice(0, 12), ...tagged.slice(16)]);
     expect(v.rx(0)).toEqual([0, 0, 3, 60]);
     expect(bench.row(0, 0)).toMatchObject({ delivered: 1, filtered: 1 });
@@ -154,7 +154,7 @@ describe('frames from the wire', () => {
 describe('frames from a VF', () => {
   it('drops a source MAC that is not its own, silently: DD comes, VFGPTC does not count', () => {
     const { bench, vf } = setUp(2);
-    const v = vf[0] as RawVf;
+    const v = vf[0];
     const index = v.send(frame({ dst: ELSEWHERE, src: macOf(0, 1) }));
     transmit(bench, v, frame({ dst: ELSEWHERE, src: macOf(0, 0) }));
     expect(bench.wires[0]?.frames).toHaveLength(1);
@@ -165,7 +165,7 @@ describe('frames from a VF', () => {
 
   it('lets any source pass with spoof checking off', () => {
     const { bench, vf } = setUp(1, { spoofChecks: [false] });
-    transmit(bench, vf[0] as RawVf, frame({ dst: ELSEWHERE, src: [2, 9, 9, 9, 9, 9] }));
+    transmit(bench, vf[0], frame({ dst: ELSEWHERE, src: [2, 9, 9, 9, 9, 9] }));
     expect(bench.wires[0]?.frames).toHaveLength(1);
   });
 
@@ -173,7 +173,7 @@ describe('frames from a VF', () => {
     const { bench, vf } = setUp(1);
     bench.nic.pf(0).setLinkEnabled(0, false);
     bench.nic.step(1);
-    transmit(bench, vf[0] as RawVf, frame({ dst: ELSEWHERE, src: macOf(0, 0) }));
+    transmit(bench, vf[0], frame({ dst: ELSEWHERE, src: macOf(0, 0) }));
     expect(bench.wires[0]?.frames).toHaveLength(0);
     expect(bench.row(0, 0)).toMatchObject({ missedDisabled: 1 });
   });
@@ -181,23 +181,23 @@ describe('frames from a VF', () => {
   it('takes unicast for a neighbour to it, with LB, and not to the wire', () => {
     const { bench, vf } = setUp(2);
     const bytes = frame({ dst: macOf(0, 1), src: macOf(0, 0) });
-    transmit(bench, vf[0] as RawVf, bytes);
+    transmit(bench, vf[0], bytes);
     expect(bench.wires[0]?.frames).toHaveLength(0);
-    expect((vf[1] as RawVf).rxData(0, 60)).toEqual(bytes);
-    expect((vf[1] as RawVf).rx(0)[2]).toBe(3 | LB);
-    expect((vf[0] as RawVf).counter(0x201c)).toBe(1);
+    expect(vf[1].rxData(0, 60)).toEqual(bytes);
+    expect(vf[1].rx(0)[2]).toBe(3 | LB);
+    expect(vf[0].counter(0x201c)).toBe(1);
   });
 
   it('sends broadcast to the wire and the neighbours, never back to the sender', () => {
     const { bench, vf } = setUp(3);
-    transmit(bench, vf[1] as RawVf, frame({ dst: BROADCAST, src: macOf(0, 1) }));
+    transmit(bench, vf[1], frame({ dst: BROADCAST, src: macOf(0, 1) }));
     expect(bench.wires[0]?.frames.map((f) => f.vf)).toEqual([1]);
     expect(vf.map(received)).toEqual([1, 0, 1]);
   });
 
   it('delivers nothing that a VF sends to itself', () => {
     const { bench, vf } = setUp(2);
-    transmit(bench, vf[0] as RawVf, frame({ dst: macOf(0, 0), src: macOf(0, 0) }));
+    transmit(bench, vf[0], frame({ dst: macOf(0, 0), src: macOf(0, 0) }));
     expect(bench.wires[0]?.frames).toHaveLength(0);
     expect(vf.map(received)).toEqual([0, 0]);
     expect(bench.row(0, 0)).toMatchObject({ filtered: 1 });
@@ -218,16 +218,16 @@ describe('frames from a VF', () => {
   it('inserts the port VLAN, which neighbours in it see without', () => {
     const { bench, vf } = setUp(2, { portVlans: [30, 30] });
     const bytes = frame({ dst: BROADCAST, src: macOf(0, 0), length: 64 });
-    transmit(bench, vf[0] as RawVf, bytes);
+    transmit(bench, vf[0], bytes);
     const out = bench.wires[0]?.frames[0]?.bytes;
     expect(out).toEqual([...bytes.slice(0, 12), 0x81, 0, 0, 30, ...bytes.slice(12)]);
-    expect((vf[1] as RawVf).rxData(0, 64)).toEqual(bytes);
-    expect((vf[1] as RawVf).rx(0)[2]).toBe(3 | LB);
+    expect(vf[1].rxData(0, 64)).toEqual(bytes);
+    expect(vf[1].rx(0)[2]).toBe(3 | LB);
   });
 
   it("drops a tag that is not the VF's where VLAN anti-spoofing is on", () => {
     const { bench, vf } = setUp(1);
-    const v = vf[0] as RawVf;
+    const v = vf[0];
     bench.nic.pf(0).setSpoofCheck(0, true);
     transmit(bench, v, frame({ dst: ELSEWHERE, src: macOf(0, 0), tci: 12 }));
     expect(bench.wires[0]?.frames).toHaveLength(0);

@@ -3,7 +3,7 @@ import { makePort } from '../vf-fixture.ts';
 
 function device() {
   const port = makePort();
-  return { port, vf: port.devices[0] as NonNullable<(typeof port.devices)[0]> };
+  return { port, vf: port.devices[0] };
 }
 
 describe('config space', () => {

@@ -15,11 +15,11 @@ interface Bench {
 /** A VF with bus mastering on and three connected vectors. */
 function bench(busMaster = true): Bench {
   const port = makePort();
-  const device = port.devices[0] as NonNullable<(typeof port.devices)[0]>;
+  const device = port.devices[0];
   const seen = [0, 0, 0];
   for (let vector = 0; vector < 3; vector++) {
     device.connectVector(vector, () => {
-      seen[vector] = (seen[vector] as number) + 1;
+      seen[vector] = seen[vector] + 1;
     });
   }
   if (busMaster) device.configWrite(4, 2, 4);

@@ -115,7 +115,7 @@ describe('VF registers', () => {
 
   it('VFFRTIMER runs with the clock and wraps at 32 bits', () => {
     const port = makePort();
-    const before = port.devices[0]?.mmioRead(0x48) as number;
+    const before = port.devices[0]?.mmioRead(0x48);
     port.time.us += 5;
     expect(port.devices[0]?.mmioRead(0x48)).toBe(before + 5);
     port.time.us = 2 ** 32 + 3;
@@ -125,7 +125,7 @@ describe('VF registers', () => {
   it('VFSTATUS is never all ones and every page 0 access is a barrier', () => {
     const port = makePort();
     const engine = port.engines[0];
-    const before = engine?.barriers as number;
+    const before = engine?.barriers;
     expect(port.devices[0]?.mmioRead(0x8)).not.toBe(0xffffffff);
     port.devices[0]?.mmioWrite(0x108, 0);
     expect(engine?.barriers).toBe(before + 2);
@@ -330,9 +330,9 @@ describe('queue pages where they are trapped', () => {
 
   it('each trapped store is taken in before the next', () => {
     const { port, write } = trapped();
-    const before = port.engines[0]?.barriers as number;
+    const before = port.engines[0]?.barriers;
     write(0x1028, 0x02000000);
     write(0x1028, 0);
-    expect((port.engines[0]?.barriers as number) - before).toBeGreaterThanOrEqual(4);
+    expect(port.engines[0]?.barriers - before).toBeGreaterThanOrEqual(4);
   });
 });

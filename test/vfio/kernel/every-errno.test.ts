@@ -136,7 +136,7 @@ function refusalsOf(step: Step, call: string, said: Refusals[number][1]): Expect
     step,
     call,
     errno: errno as Errno,
-    part: part as RegExp,
+    part: part,
   }));
 }
 

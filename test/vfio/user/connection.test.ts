@@ -240,8 +240,8 @@ describe('over a socket', () => {
   test('a peer that has gone is an error, not a signal', () => {
     const pair = new Int32Array(2);
     native().socketpair(pair);
-    native().close(pair[1] as number);
-    const connection = new Connection(new SocketExchange(pair[0] as number), PATH, 20);
+    native().close(pair[1]);
+    const connection = new Connection(new SocketExchange(pair[0]), PATH, 20);
     expect([32, 104]).toContain(thrownBy(() => reset(connection)).errno);
   });
 

@@ -6,9 +6,9 @@
 function sum(bytes: Uint8Array, from: number, to: number): number {
   let total = 0;
   for (let i = from; i + 1 < to; i += 2) {
-    total += ((bytes[i] as number) << 8) | (bytes[i + 1] as number);
+    total += (bytes[i] << 8) | bytes[i + 1];
   }
-  if (((to - from) & 1) !== 0) total += (bytes[to - 1] as number) << 8;
+  if (((to - from) & 1) !== 0) total += bytes[to - 1] << 8;
   return total;
 }
 

@@ -84,10 +84,10 @@ export class TxFrames {
    */
   next(v: number, q: number): number {
     const h = this.heap;
-    const head = h[q + Q_HEAD] as number;
+    const head = h[q + Q_HEAD];
     const d = this.memory.descriptor(q, head);
     if (d < 0) return this.ringFault(q, head);
-    const command = h[d + 2] as number;
+    const command = h[d + 2];
     if ((command & DEXT) === 0) return this.hang(q, head, 'legacy format (DEXT 0)');
     const type = (command >>> DTYP_SHIFT) & 0xf;
     if (type === 2) return this.context(q, d, head);
@@ -97,22 +97,22 @@ export class TxFrames {
 
   private context(q: number, d: number, head: number): number {
     const h = this.heap;
-    const slot = ((h[d + 3] as number) >>> 4) & 7;
+    const slot = (h[d + 3] >>> 4) & 7;
     if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
-    for (let i = 0; i < 4; i++) h[q + T_CONTEXT + slot * 4 + i] = h[d + i] as number;
-    h[q + T_CONTEXTS] = (h[q + T_CONTEXTS] as number) | (1 << slot);
+    for (let i = 0; i < 4; i++) h[q + T_CONTEXT + slot * 4 + i] = h[d + i];
+    h[q + T_CONTEXTS] = h[q + T_CONTEXTS] | (1 << slot);
     h[q + Q_HEAD] = this.after(q, head);
     return SKIP;
   }
 
   private data(v: number, q: number, d: number, head: number): number {
     const h = this.heap;
-    const command = h[d + 2] as number;
-    const status = h[d + 3] as number;
+    const command = h[d + 2];
+    const status = h[d + 3];
     const segmented = command < 0;
     const slot = (status >>> 4) & 7;
     if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
-    const loaded = (((h[q + T_CONTEXTS] as number) >>> slot) & 1) !== 0;
+    const loaded = ((h[q + T_CONTEXTS] >>> slot) & 1) !== 0;
     const work = segmented || (command & VLE) !== 0 || (status & (IXSM | TXSM)) !== 0;
     if (work && !loaded)
       return this.hang(q, head, `offload asked for, but context slot ${slot} is empty`);
@@ -142,7 +142,7 @@ export class TxFrames {
       this.warn(q, WARN_SHORT, `PAYLEN expected ${MIN_TX_LENGTH} or more, got ${total}`);
     }
     if (last === head && !work && tags === 0 && total >= MIN_FRAME) {
-      const offset = this.memory.locate(q, h[d] as number, h[d + 1] as number, total, false);
+      const offset = this.memory.locate(q, h[d], h[d + 1], total, false);
       if (offset >= 0 && (offset & 3) === 0) {
         this.offset = offset | 0;
         h[q + Q_HEAD] = this.after(q, head);
@@ -158,7 +158,7 @@ export class TxFrames {
    */
   private lastOf(q: number, head: number): number {
     const h = this.heap;
-    const most = MAX_TX_DESCRIPTORS - (h[q + T_WTHRESH] as number);
+    const most = MAX_TX_DESCRIPTORS - h[q + T_WTHRESH];
     let index = head;
     let total = 0;
     for (let n = 1; ; n++) {
@@ -167,7 +167,7 @@ export class TxFrames {
         this.ringFault(q, index);
         return -2;
       }
-      const command = h[d + 2] as number;
+      const command = h[d + 2];
       const type = (command >>> DTYP_SHIFT) & 0xf;
       if ((command & DEXT) === 0 || type !== 3) {
         this.hang(q, index, 'expected the next data descriptor of a frame');
@@ -220,11 +220,7 @@ export class TxFrames {
   ): number {
     const h = this.heap;
     const context = contextOf(q, status);
-    const plan = planSegments(
-      h[context] as number,
-      h[context + 2] as number,
-      h[context + 3] as number,
-    );
+    const plan = planSegments(h[context], h[context + 2], h[context + 3]);
     if (typeof plan === 'string') return this.hang(q, head, plan);
     const { headerBytes, mss } = plan;
     const payload = status >>> 14;
@@ -235,7 +231,7 @@ export class TxFrames {
     if ((status & TXSM) === 0 || (plan.ipv4 && (status & IXSM) === 0)) {
       return this.hang(q, head, 'TSE expected TXSM, and IXSM for IPv4');
     }
-    const index = h[q + T_SEGMENT] as number;
+    const index = h[q + T_SEGMENT];
     const from = index * mss;
     const bytes = Math.min(mss, payload - from);
     // Only a driver that changes a posted descriptor gets there.
@@ -281,8 +277,8 @@ export class TxFrames {
 
   private ringFault(q: number, index: number): number {
     const h = this.heap;
-    const low = (h[q + Q_BASE_LOW] as number) + (index << 4);
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH] as number, 16, false);
+    const low = h[q + Q_BASE_LOW] + (index << 4);
+    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, false);
     h[q + Q_STATE] = STATE_HUNG;
     return HANG;
   }
@@ -298,8 +294,8 @@ export class TxFrames {
   /** A violation that silicon tolerates: recorded once a queue enable. */
   private warn(q: number, bit: number, detail: string): void {
     const h = this.heap;
-    if (((h[q + Q_WARNED] as number) & bit) !== 0) return;
-    h[q + Q_WARNED] = (h[q + Q_WARNED] as number) | bit;
+    if ((h[q + Q_WARNED] & bit) !== 0) return;
+    h[q + Q_WARNED] = h[q + Q_WARNED] | bit;
     this.memory.vfOf(q).violation('descriptor', -1, `tx queue ${h[q + Q_INDEX]} ${detail}`);
   }
 }

@@ -33,16 +33,16 @@ function protocolType(protocol: number): number {
  * @param w heap word of its first byte; one more where it carries a tag
  */
 export function packetType(h: Int32Array, w: number): number {
-  const typeWord = h[w + 3] as number;
+  const typeWord = h[w + 3];
   const ethertype = typeWord & 0xffff;
   if (ethertype === ETHERTYPE_IPV4) {
-    const protocolWord = h[w + 5] as number;
+    const protocolWord = h[w + 5];
     const headerWords = (typeWord >>> 16) & 0x0f;
     const type = headerWords > 5 ? IPV4 | IPV4_OPTIONS : IPV4;
     return (protocolWord & 0xff3f) === 0 ? type | protocolType(protocolWord >>> 24) : type;
   }
   if (ethertype !== ETHERTYPE_IPV6) return 0;
-  const next = (h[w + 5] as number) & 0xff;
+  const next = h[w + 5] & 0xff;
   if (next === 0 || next === 43 || next === 44 || next === 60) return IPV6 | IPV6_EXTENSIONS;
   return IPV6 | protocolType(next);
 }

@@ -41,7 +41,7 @@ for (let position = 0; position < INPUT_BYTES; position++) {
     for (let byte = 0; byte < 256; byte++) {
       if ((byte & (0x80 >> bit)) !== 0) {
         const at = position * 256 + byte;
-        partial[at] = (partial[at] as number) ^ window;
+        partial[at] = partial[at] ^ window;
       }
     }
   }
@@ -51,16 +51,16 @@ function add(hash: number, position: number, word: number): number {
   const at = position << 8;
   return (
     hash ^
-    (partial[at + (word & 0xff)] as number) ^
-    (partial[at + 256 + ((word >>> 8) & 0xff)] as number) ^
-    (partial[at + 512 + ((word >>> 16) & 0xff)] as number) ^
-    (partial[at + 768 + (word >>> 24)] as number)
+    partial[at + (word & 0xff)] ^
+    partial[at + 256 + ((word >>> 8) & 0xff)] ^
+    partial[at + 512 + ((word >>> 16) & 0xff)] ^
+    partial[at + 768 + (word >>> 24)]
   );
 }
 
 /** A word of the frame that starts two bytes into heap word `w`. */
 function unaligned(heap: Int32Array, w: number): number {
-  return ((heap[w] as number) >>> 16) | ((heap[w + 1] as number) << 16);
+  return (heap[w] >>> 16) | (heap[w + 1] << 16);
 }
 
 /** Toeplitz hash of a frame; `hash` and `type` (RSS_TYPE) hold the last result. */
@@ -76,7 +76,7 @@ export class RssHasher {
   compute(heap: Int32Array, w: number, length: number): void {
     this.hash = 0;
     this.type = RSS_TYPE.NONE;
-    const typeWord = heap[w + 3] as number;
+    const typeWord = heap[w + 3];
     const ethertype = typeWord & 0xffff;
     if (ethertype === 0x0008 && length >= 34) this.ipv4(heap, w, length, typeWord);
     else if (ethertype === 0xdd86 && length >= 54) this.ipv6(heap, w, length);
@@ -86,7 +86,7 @@ export class RssHasher {
     // Source address at byte 26, destination at 30: two bytes into words 6 and 7.
     let hash = add(0, 0, unaligned(heap, w + 6));
     hash = add(hash, 4, unaligned(heap, w + 7));
-    const protocolWord = heap[w + 5] as number;
+    const protocolWord = heap[w + 5];
     const headerBytes = ((typeWord >>> 16) & 0x0f) * 4;
     const fragment = (protocolWord & 0xff3f) !== 0;
     const portsAt = 14 + headerBytes;
@@ -103,7 +103,7 @@ export class RssHasher {
     // Addresses from byte 22: two bytes into word 5.
     let hash = 0;
     for (let i = 0; i < 8; i++) hash = add(hash, i * 4, unaligned(heap, w + 5 + i));
-    const nextHeader = (heap[w + 5] as number) & 0xff;
+    const nextHeader = heap[w + 5] & 0xff;
     if (nextHeader === 6 && length >= 58) {
       hash = add(hash, 32, unaligned(heap, w + 13));
       this.type = RSS_TYPE.IPV6_TCP;

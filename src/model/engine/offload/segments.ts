@@ -81,14 +81,14 @@ export function segmentHeaders(
   store16(bytes, tcp + 6, low);
   store16(bytes, tcp + 4, load16(bytes, tcp + 4) + Math.floor(low / 0x1_0000));
   const flags = tcp + 13;
-  if (!last) bytes[flags] = (bytes[flags] as number) & ~FIN_PSH;
-  if (index > 0) bytes[flags] = (bytes[flags] as number) & ~CWR;
+  if (!last) bytes[flags] = bytes[flags] & ~FIN_PSH;
+  if (index > 0) bytes[flags] = bytes[flags] & ~CWR;
   const sum = load16(bytes, tcp + 16) + tcpBytes;
   store16(bytes, tcp + 16, (sum & 0xffff) + (sum >>> 16));
 }
 
 function load16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  return (bytes[at] << 8) | bytes[at + 1];
 }
 
 /** Big-endian, the low 16 bits. */

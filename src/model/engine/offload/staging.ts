@@ -58,16 +58,16 @@ export class TxStaging {
     let at = to;
     for (let index = head; index !== end && left > 0; index = after(h, q, index)) {
       const d = this.memory.descriptor(q, index);
-      const size = (h[d + 2] as number) & 0xffff;
+      const size = h[d + 2] & 0xffff;
       if (skip >= size) {
         skip -= size;
         continue;
       }
       // A driver that changes a posted descriptor must not make the copy longer than was checked.
       const bytes = Math.min(size - skip, left);
-      const low = (h[d] as number) + skip;
-      const carry = (h[d] as number) >>> 0 > low >>> 0 ? 1 : 0;
-      if (!this.memory.gather(q, low | 0, (h[d + 1] as number) + carry, at, bytes)) {
+      const low = h[d] + skip;
+      const carry = h[d] >>> 0 > low >>> 0 ? 1 : 0;
+      if (!this.memory.gather(q, low | 0, h[d + 1] + carry, at, bytes)) {
         h[q + Q_STATE] = STATE_HUNG;
         return false;
       }
@@ -87,8 +87,8 @@ export class TxStaging {
       this.memory.bytes,
       at,
       length,
-      h[context] as number,
-      h[context + 2] as number,
+      h[context],
+      h[context + 2],
       (status & IXSM) !== 0,
       (status & TXSM) !== 0,
     );
@@ -100,11 +100,11 @@ export class TxStaging {
     let at = from;
     let length = bytes;
     if ((command & VLE) !== 0) {
-      at = this.tag(at, (h[contextOf(q, status)] as number) >>> 16);
+      at = this.tag(at, h[contextOf(q, status)] >>> 16);
       length += 4;
     }
     if (h[v + V_PORT_VLAN] !== 0) {
-      at = this.tag(at, h[v + V_PORT_VLAN] as number);
+      at = this.tag(at, h[v + V_PORT_VLAN]);
       length += 4;
     }
     if (length < MIN_FRAME) {
@@ -119,9 +119,9 @@ export class TxStaging {
   private tag(at: number, tci: number): number {
     const h = this.heap;
     const w = at >>> 2;
-    h[w - 1] = h[w] as number;
-    h[w] = h[w + 1] as number;
-    h[w + 1] = h[w + 2] as number;
+    h[w - 1] = h[w];
+    h[w] = h[w + 1];
+    h[w + 1] = h[w + 2];
     h[w + 2] = tagWord(tci);
     return at - 4;
   }

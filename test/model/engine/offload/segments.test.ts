@@ -12,14 +12,13 @@ const CWR = 0x80;
 function sum16(bytes: readonly number[], start = 0): number {
   let total = start;
   for (let i = 0; i < bytes.length; i += 2) {
-    total += ((bytes[i] as number) << 8) + ((bytes[i + 1] as number | undefined) ?? 0);
+    total += (bytes[i] << 8) + ((bytes[i + 1] as number | undefined) ?? 0);
   }
   while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x1_0000);
   return total;
 }
 
-const word = (bytes: readonly number[], at: number): number =>
-  ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+const word = (bytes: readonly number[], at: number): number => (bytes[at] << 8) | bytes[at + 1];
 const long = (bytes: readonly number[], at: number): number =>
   word(bytes, at) * 0x1_0000 + word(bytes, at + 2);
 
