@@ -1,27 +1,31 @@
-// What the --json files of the benches hold, and how a file is told from another.
+// What the --json files of the benches hold.
 
-import { readFileSync } from 'node:fs';
-import { BenchError } from './life.ts';
 import type { RateSearch } from './loss-free.ts';
 import type { Cores, Machine } from './machine.ts';
 import type { LatencyRun, LatencyVerdict, RateRun, StateGroup } from './peer-results.ts';
 import type { Trial } from './trial.ts';
 import type { VirtualizationRow } from './virtualization-rows.ts';
 
-/** A row of `npm run bench`. */
-export interface HotPathRow {
-  readonly nsPerPacket: number;
-  readonly vsIxyC: number;
-  readonly vsSideC: number;
-  readonly vsFusedC: number;
+/** Time of ixy.ts over that of a contender: the median, and its 95 % interval. */
+export interface Ratio {
+  readonly ratio: number;
+  readonly low: number;
+  readonly high: number;
 }
 
-/** `npm run bench`. Keys of the two tables: batch1, batch8, ... */
-export interface HotPathResult {
+/** What the forward bench compares ixy.ts with, by the name of the ratio: C, or another build of ixy.ts. */
+export type ForwardPeer = 'vsIxyC' | 'vsSideC' | 'vsFusedC' | 'vsOther';
+
+/** One batch size of `npm run bench`. */
+export interface ForwardRow extends Readonly<Partial<Record<ForwardPeer, Ratio>>> {
+  readonly nsPerPacket: number;
+}
+
+/** `npm run bench`. The keys of its table are batch1, batch8 and so on. */
+export interface ForwardResult {
   readonly node: string;
   readonly cpu: string;
-  readonly forward: Readonly<Record<string, HotPathRow>>;
-  readonly fused: Readonly<Record<string, HotPathRow>>;
+  readonly forward: Readonly<Record<string, ForwardRow>>;
 }
 
 interface Measured {
@@ -76,46 +80,4 @@ export interface VirtualizationResult extends Measured {
   readonly mpps: number;
   readonly pollUs: number;
   readonly rows: readonly VirtualizationRow[];
-}
-
-/** All that a report is made from. */
-export interface Results {
-  readonly hotPath: readonly HotPathResult[];
-  readonly l2fwd: readonly L2fwdResult[];
-  readonly peers: readonly PeersResult[];
-  readonly virtualization: readonly VirtualizationResult[];
-}
-
-type AnyResult = { bench?: string; forward?: object; fused?: object };
-
-function read(file: string): AnyResult {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as AnyResult;
-  } catch (error) {
-    throw new BenchError(
-      `${file}: expected what a bench wrote to --json: ${(error as Error).message}`,
-    );
-  }
-}
-
-/** Reads the files. @throws BenchError naming the file that no bench wrote */
-export function readResults(files: readonly string[]): Results {
-  const results = {
-    hotPath: [] as HotPathResult[],
-    l2fwd: [] as L2fwdResult[],
-    peers: [] as PeersResult[],
-    virtualization: [] as VirtualizationResult[],
-  };
-  for (const file of files) {
-    const result = read(file) as unknown;
-    const { bench, forward, fused } = result as AnyResult;
-    if (bench === 'l2fwd') results.l2fwd.push(result as L2fwdResult);
-    else if (bench === 'peers') results.peers.push(result as PeersResult);
-    else if (bench === 'virtualization')
-      results.virtualization.push(result as VirtualizationResult);
-    else if (forward !== undefined && fused !== undefined)
-      results.hotPath.push(result as HotPathResult);
-    else throw new BenchError(`${file}: expected what a bench wrote to --json, got something else`);
-  }
-  return results;
 }
