@@ -21,7 +21,7 @@ import { compiler, nodeApiInclude, requirePrograms, run, say } from './tools.mjs
 const STAMP = 'dist/.stamp';
 const FLAGS = ['-std=c11', '-O2', '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'];
 
-/** The native outputs: the shim, and the library behind `ixy preload`. Each is made of every .c file of its folder. */
+/** The native outputs: the shim, and the library behind `ixy preload`. Each is made of every .c file of its folder and of native. */
 const NATIVE = [
   {
     output: 'dist/native/ixy-shim.node',
@@ -82,8 +82,9 @@ function isNewerThan(output, inputs) {
 
 async function compileNative(root, row, force) {
   const output = join(root, row.output);
-  const inputs = filesBelow(join(root, row.folder)).sort();
-  const sources = inputs.filter((file) => file.endsWith('.c'));
+  const inputs = filesBelow(join(root, 'native')).sort();
+  const folders = [join(root, 'native'), join(root, row.folder)];
+  const sources = inputs.filter((file) => file.endsWith('.c') && folders.includes(dirname(file)));
   if (!force && isNewerThan(output, [...inputs, join(root, 'scripts/build.mjs')])) return;
   const include = row.nodeApi ? ['-I', nodeApiInclude(root)] : [];
   const draft = `${output}.${process.pid}`;

@@ -6,22 +6,18 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-void ixy_args_read(ixy_args *args, napi_env env, napi_callback_info info, const char *name) {
-  size_t count = IXY_MAX_ARGS;
-  args->env = env;
-  args->name = name;
-  // Values beyond those given become undefined.
-  args->failed = napi_get_cb_info(env, info, &count, args->values, NULL, NULL) != napi_ok;
+napi_valuetype ixy_arg_type(ixy_args *args, int index) {
+  napi_valuetype type = napi_undefined;
+  napi_typeof(args->env, args->values[index], &type);
+  return type;
 }
 
 static void describe(ixy_args *args, int index, char *out, size_t capacity) {
   static const char *const names[] = {"undefined", "null",   "a boolean", "a number", "a string",
                                       "a symbol",  "object", "function",  "external", "a bigint"};
-  napi_valuetype type = napi_undefined;
+  napi_valuetype type = ixy_arg_type(args, index);
   double number = 0;
-  napi_typeof(args->env, args->values[index], &type);
   if (type == napi_number && napi_get_value_double(args->env, args->values[index], &number) == napi_ok)
     snprintf(out, capacity, "%.17g", number);
   else
@@ -58,23 +54,11 @@ int64_t ixy_arg_int(ixy_args *args, int index, int64_t min, int64_t max) {
   return (int64_t)number;
 }
 
-int64_t ixy_arg_int_or(ixy_args *args, int index, int64_t min, int64_t max, int64_t absent) {
-  napi_valuetype type = napi_undefined;
-  napi_typeof(args->env, args->values[index], &type);
-  return type == napi_undefined ? absent : ixy_arg_int(args, index, min, max);
-}
-
 bool ixy_arg_bool(ixy_args *args, int index) {
   bool value = false;
   if (!args->failed && napi_get_value_bool(args->env, args->values[index], &value) != napi_ok)
     ixy_args_fail(args, index, "a boolean", false);
   return value;
-}
-
-bool ixy_arg_is_null(ixy_args *args, int index) {
-  napi_valuetype type = napi_undefined;
-  napi_typeof(args->env, args->values[index], &type);
-  return type == napi_null || type == napi_undefined;
 }
 
 static size_t element_bytes(napi_typedarray_type type) {
@@ -121,39 +105,47 @@ ixy_view ixy_arg_view(ixy_args *args, int index) {
   return view;
 }
 
-ixy_int32s ixy_arg_int32s(ixy_args *args, int index, bool nullable) {
-  ixy_int32s out = {NULL, 0};
+ixy_view ixy_arg_slice(ixy_args *args, int index) {
+  ixy_view view = ixy_arg_view(args, index);
+  int64_t offset = ixy_arg_int(args, index + 1, 0, IXY_MAX_SAFE);
+  int64_t length = ixy_arg_int(args, index + 2, 0, IXY_MAX_SAFE);
+  return (ixy_view){ixy_view_slice(args, index, view, offset, length), (size_t)length};
+}
+
+// The elements of a typed array of one kind, named `name`, and how many. NULL and 0 where it is
+// another kind or holds fewer than `least`.
+static void *elements(ixy_args *args, int index, napi_typedarray_type wanted, const char *name,
+                      size_t least, size_t *count) {
   napi_typedarray_type type = (napi_typedarray_type)-1;
+  char expected[64];
   void *data = NULL;
-  size_t count = 0;
-  if (args->failed || (nullable && ixy_arg_is_null(args, index))) return out;
-  if (napi_get_typedarray_info(args->env, args->values[index], &type, &count, &data, NULL, NULL) !=
-          napi_ok ||
-      type != napi_int32_array) {
-    ixy_args_fail(args, index, nullable ? "an Int32Array or null" : "an Int32Array", false);
-    return out;
-  }
-  out.data = data;
-  out.count = count;
+  *count = 0;
+  if (args->failed) return NULL;
+  bool right = napi_get_typedarray_info(args->env, args->values[index], &type, count, &data, NULL,
+                                        NULL) == napi_ok &&
+               type == wanted;
+  if (right && *count >= least) return data;
+  snprintf(expected, sizeof expected, "%s of %zu elements or more", name, least);
+  ixy_args_fail(args, index, expected, right);
+  *count = 0;
+  return NULL;
+}
+
+ixy_int32s ixy_arg_int32s(ixy_args *args, int index, size_t count) {
+  ixy_int32s out;
+  out.data = elements(args, index, napi_int32_array, "an Int32Array", count, &out.count);
   return out;
 }
 
-double *ixy_arg_float64s(ixy_args *args, int index, size_t wanted) {
-  napi_typedarray_type type = (napi_typedarray_type)-1;
-  void *data = NULL;
-  size_t count = 0;
-  if (args->failed) return NULL;
-  if (napi_get_typedarray_info(args->env, args->values[index], &type, &count, &data, NULL, NULL) !=
-          napi_ok ||
-      type != napi_float64_array) {
-    ixy_args_fail(args, index, "a Float64Array", false);
-    return NULL;
-  }
-  if (count < wanted) {
-    ixy_args_fail(args, index, "a longer Float64Array", true);
-    return NULL;
-  }
-  return data;
+ixy_int32s ixy_arg_int32s_or_null(ixy_args *args, int index) {
+  napi_valuetype type = ixy_arg_type(args, index);
+  if (type == napi_null || type == napi_undefined) return (ixy_int32s){NULL, 0};
+  return ixy_arg_int32s(args, index, 0);
+}
+
+double *ixy_arg_float64s(ixy_args *args, int index, size_t count) {
+  size_t got;
+  return elements(args, index, napi_float64_array, "a Float64Array", count, &got);
 }
 
 void ixy_arg_string(ixy_args *args, int index, char *out, size_t capacity) {
@@ -181,27 +173,4 @@ uint8_t *ixy_view_slice(ixy_args *args, int index, ixy_view view, int64_t offset
     return NULL;
   }
   return view.data == NULL ? NULL : view.data + offset;
-}
-
-napi_value ixy_number(napi_env env, int64_t value) {
-  napi_value result = NULL;
-  napi_create_int64(env, value, &result);
-  return result;
-}
-
-napi_value ixy_undefined(napi_env env) {
-  napi_value result = NULL;
-  napi_get_undefined(env, &result);
-  return result;
-}
-
-int64_t ixy_now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int ixy_left_ms(int64_t deadline_ms) {
-  int64_t left = deadline_ms - ixy_now_ms();
-  return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }

@@ -7,81 +7,55 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static int ready_now(int fd, short events) {
+// 1 where the fd is ready, 0 where not.
+static int64_t ready_now(int fd, short events) {
   struct pollfd entry = {fd, events, 0};
-  int result;
-  IXY_RETRY(result, poll(&entry, 1, 0));
-  if (result < 0) return -errno;
+  int64_t bad = IXY_CALL(poll(&entry, 1, 0));
+  if (bad < 0) return bad;
   if ((entry.revents & POLLNVAL) != 0) return -EBADF;
   return (entry.revents & events) != 0;
 }
 
-IXY_EXPORT int64_t ixy_eventfd_signal(int fd) {
+static int64_t js_eventfdSignal(ixy_args *args) {
   uint64_t one = 1;
-  ssize_t result;
-  int ready = ready_now(fd, POLLOUT);
+  int fd = ixy_arg_fd(args, 0);
+  if (args->failed) return 0;
+  int64_t ready = ready_now(fd, POLLOUT);
   if (ready <= 0) return ready < 0 ? ready : -EAGAIN;
-  IXY_RETRY(result, write(fd, &one, sizeof one));
-  return result < 0 ? -(int64_t)errno : 0;
+  int64_t result = IXY_CALL(write(fd, &one, sizeof one));
+  return result < 0 ? result : 0;
 }
 
-IXY_EXPORT int64_t ixy_eventfd_drain(int fd) {
+static int64_t js_eventfdDrain(ixy_args *args) {
   uint64_t count = 0;
-  ssize_t result;
-  int ready = ready_now(fd, POLLIN);
+  int fd = ixy_arg_fd(args, 0);
+  int64_t ready = args->failed ? 0 : ready_now(fd, POLLIN);
   if (ready <= 0) return ready;
-  IXY_RETRY(result, read(fd, &count, sizeof count));
-  if (result < 0) return errno == EAGAIN ? 0 : -(int64_t)errno;
+  int64_t result = IXY_CALL(read(fd, &count, sizeof count));
+  if (result < 0) return result == -EAGAIN ? 0 : result;
   if (result != sizeof count) return -EINVAL;
   return count > (uint64_t)IXY_MAX_SAFE ? IXY_MAX_SAFE : (int64_t)count;
 }
 
-static napi_value js_poll(napi_env env, napi_callback_info info) {
-  ixy_args args;
+static int64_t js_poll(ixy_args *args) {
   struct pollfd entries[64];
-  int result;
-  ixy_args_read(&args, env, info, "poll");
-  ixy_int32s list = ixy_arg_int32s(&args, 0, false);
-  int64_t n = ixy_arg_int(&args, 1, 0, 64);
-  int64_t timeout = ixy_arg_int(&args, 2, 0, INT_MAX);
-  if (!args.failed && list.count < (size_t)n * 3)
-    ixy_args_fail(&args, 0, "an Int32Array of 3 words an entry", true);
-  if (args.failed) return NULL;
-  for (int64_t i = 0; i < n; i++) {
-    entries[i].fd = list.data[i * 3];
-    entries[i].events = (short)list.data[i * 3 + 1];
-    entries[i].revents = 0;
-  }
-  int64_t deadline = ixy_now_ms() + timeout;
-  IXY_RETRY(result, poll(entries, (nfds_t)n, ixy_left_ms(deadline)));
-  if (result < 0) return ixy_number(env, -errno);
-  for (int64_t i = 0; i < n; i++) list.data[i * 3 + 2] = entries[i].revents;
-  return ixy_number(env, result);
+  nfds_t n = (nfds_t)ixy_arg_int(args, 1, 0, 64);
+  ixy_int32s list = ixy_arg_int32s(args, 0, n * 3); // an entry is [fd, events, revents]
+  int64_t deadline_ms = ixy_now_ms() + ixy_arg_int(args, 2, 0, INT_MAX);
+  if (args->failed) return 0;
+  for (nfds_t i = 0; i < n; i++)
+    entries[i] = (struct pollfd){list.data[i * 3], (short)list.data[i * 3 + 1], 0};
+  int64_t result = IXY_CALL(poll(entries, n, ixy_left_ms(deadline_ms)));
+  for (nfds_t i = 0; i < n && result >= 0; i++) list.data[i * 3 + 2] = entries[i].revents;
+  return result;
 }
 
-static napi_value js_eventfd(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  ixy_args_read(&args, env, info, "eventfd");
-  int64_t initial = ixy_arg_int(&args, 0, 0, UINT_MAX);
-  int64_t flags = ixy_arg_int(&args, 1, 0, INT_MAX);
-  if (args.failed) return NULL;
-  return ixy_number(env, ixy_errno(eventfd((unsigned)initial, (int)flags | EFD_CLOEXEC)));
+static int64_t js_eventfd(ixy_args *args) {
+  unsigned initial = (unsigned)ixy_arg_int(args, 0, 0, UINT_MAX);
+  int flags = (int)ixy_arg_int(args, 1, 0, INT_MAX);
+  return args->failed ? 0 : IXY_CALL(eventfd(initial, flags | EFD_CLOEXEC));
 }
 
-static napi_value js_eventfdSignal(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  ixy_args_read(&args, env, info, "eventfdSignal");
-  int fd = ixy_arg_fd(&args, 0);
-  return args.failed ? NULL : ixy_number(env, ixy_eventfd_signal(fd));
-}
-
-static napi_value js_eventfdDrain(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  ixy_args_read(&args, env, info, "eventfdDrain");
-  int fd = ixy_arg_fd(&args, 0);
-  return args.failed ? NULL : ixy_number(env, ixy_eventfd_drain(fd));
-}
-
-static const napi_property_descriptor functions[] = {
-    IXY_METHOD(poll), IXY_METHOD(eventfd), IXY_METHOD(eventfdSignal), IXY_METHOD(eventfdDrain)};
+static const ixy_function functions[] = {IXY_FUNCTION(poll), IXY_FUNCTION(eventfd),
+                                         IXY_FUNCTION(eventfdSignal), IXY_FUNCTION(eventfdDrain)};
 const ixy_table ixy_event_table = IXY_TABLE(functions);

@@ -88,26 +88,22 @@ static void forget_env(void *data) {
   pthread_mutex_unlock(&guards_lock);
 }
 
-static napi_value js_guardBus(napi_env env, napi_callback_info info) {
-  ixy_args args;
+static int64_t js_guardBus(ixy_args *args) {
   int64_t result = -ENOSPC;
-  bool known_env = false;
-  ixy_args_read(&args, env, info, "guardBus");
-  uint64_t start = (uint64_t)ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
-  uint64_t size = (uint64_t)ixy_arg_int(&args, 1, 1, IXY_MAX_SAFE);
-  ixy_int32s words = ixy_arg_int32s(&args, 2, false);
-  if (!args.failed && words.count < 2) ixy_args_fail(&args, 2, "an Int32Array of 2 words", true);
-  if (args.failed) return NULL;
-  if (start % PAGE != 0 || size % PAGE != 0) return ixy_number(env, -EINVAL);
-  pthread_mutex_lock(&guards_lock);
+  bool known_env = false, overlap = false;
   guard *free_slot = NULL;
-  bool overlap = false;
+  uint64_t start = (uint64_t)ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
+  uint64_t size = (uint64_t)ixy_arg_int(args, 1, 1, IXY_MAX_SAFE);
+  ixy_int32s words = ixy_arg_int32s(args, 2, 2);
+  if (args->failed) return 0;
+  if (start % PAGE != 0 || size % PAGE != 0) return -EINVAL;
+  pthread_mutex_lock(&guards_lock);
   for (int i = 0; i < GUARDS; i++) {
     guard *g = &guards[i];
     if (g->start == 0) {
       if (free_slot == NULL) free_slot = g;
     } else {
-      known_env = known_env || g->env == env;
+      known_env = known_env || g->env == args->env;
       overlap = overlap || (start < g->start + g->size && g->start < start + size);
     }
   }
@@ -116,35 +112,33 @@ static napi_value js_guardBus(napi_env env, napi_callback_info info) {
   } else if (free_slot != NULL && (result = install()) == 0) {
     free_slot->size = size;
     free_slot->words = words.data;
-    free_slot->env = env;
-    napi_create_reference(env, args.values[2], 1, &free_slot->words_ref);
+    free_slot->env = args->env;
+    napi_create_reference(args->env, args->values[2], 1, &free_slot->words_ref);
     __atomic_store_n(&free_slot->start, start, __ATOMIC_RELEASE);
   }
   pthread_mutex_unlock(&guards_lock);
   if (result == 0 && !known_env) {
     // Removing one that is absent is no error, so this never registers the pair twice.
-    napi_remove_env_cleanup_hook(env, forget_env, env);
-    napi_add_env_cleanup_hook(env, forget_env, env);
+    napi_remove_env_cleanup_hook(args->env, forget_env, args->env);
+    napi_add_env_cleanup_hook(args->env, forget_env, args->env);
   }
-  return ixy_number(env, result);
+  return result;
 }
 
-static napi_value js_unguardBus(napi_env env, napi_callback_info info) {
-  ixy_args args;
+static int64_t js_unguardBus(ixy_args *args) {
   int64_t result = -ENOENT;
-  ixy_args_read(&args, env, info, "unguardBus");
-  uint64_t start = (uint64_t)ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
-  if (args.failed) return NULL;
+  uint64_t start = (uint64_t)ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
+  if (args->failed) return 0;
   pthread_mutex_lock(&guards_lock);
   for (int i = 0; i < GUARDS; i++) {
     if (guards[i].start != start) continue;
     // References belong to the thread that made them.
-    result = guards[i].env == env ? 0 : -EPERM;
+    result = guards[i].env == args->env ? 0 : -EPERM;
     if (result == 0) release(&guards[i]);
   }
   pthread_mutex_unlock(&guards_lock);
-  return ixy_number(env, result);
+  return result;
 }
 
-static const napi_property_descriptor functions[] = {IXY_METHOD(guardBus), IXY_METHOD(unguardBus)};
+static const ixy_function functions[] = {IXY_FUNCTION(guardBus), IXY_FUNCTION(unguardBus)};
 const ixy_table ixy_guard_table = IXY_TABLE(functions);

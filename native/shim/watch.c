@@ -30,8 +30,7 @@ static int64_t last_id;
 
 static void wake(watcher *w) {
   uint64_t one = 1;
-  ssize_t result;
-  IXY_RETRY(result, write(w->wake, &one, sizeof one));
+  (void)IXY_CALL(write(w->wake, &one, sizeof one));
 }
 
 static void *watch_loop(void *data) {
@@ -57,12 +56,11 @@ static void *watch_loop(void *data) {
 
 static void call_back(napi_env env, napi_value callback, void *context, void *data) {
   watcher *w = context;
-  napi_value argument;
-  napi_value error;
+  napi_value argument, error, receiver;
   if (env == NULL || __atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) return;
   napi_create_int32(env, (int32_t)(intptr_t)data, &argument);
-  napi_status status =
-      napi_call_function(env, ixy_undefined(env), callback, 1, &argument, NULL);
+  napi_get_undefined(env, &receiver);
+  napi_status status = napi_call_function(env, receiver, callback, 1, &argument, NULL);
   // Some Node versions only warn about an exception in such a callback: make it an uncaught one.
   if (status == napi_pending_exception && napi_get_and_clear_last_exception(env, &error) == napi_ok)
     napi_fatal_exception(env, error);
@@ -106,8 +104,7 @@ static void on_env_end(void *data) {
 }
 
 static int start_thread(watcher *w) {
-  sigset_t all;
-  sigset_t old;
+  sigset_t all, old;
   sigfillset(&all);
   sigdelset(&all, SIGBUS);
   // Signals belong to the threads of Node.
@@ -118,81 +115,66 @@ static int start_thread(watcher *w) {
   return error;
 }
 
-static napi_value js_watchStart(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  napi_valuetype type = napi_undefined;
+// Undoes as much of js_watchStart as was done. Returns -error.
+static int64_t give_up(watcher *w, int error) {
+  if (w->wake >= 0) close(w->wake);
+  if (w->deliver == NULL) free(w);
+  else napi_release_threadsafe_function(w->deliver, napi_tsfn_abort); // frees w
+  return -error;
+}
+
+static int64_t js_watchStart(ixy_args *args) {
+  napi_env env = args->env;
   napi_value label;
-  ixy_args_read(&args, env, info, "watchFd");
-  int fd = ixy_arg_fd(&args, 0);
-  napi_typeof(env, args.values[1], &type);
-  if (type != napi_function) ixy_args_fail(&args, 1, "a function", false);
-  int64_t events = ixy_arg_int(&args, 2, 0, INT16_MAX);
-  if (args.failed) return NULL;
+  args->name = "watchFd"; // as TypeScript offers it
+  int fd = ixy_arg_fd(args, 0);
+  if (ixy_arg_type(args, 1) != napi_function) ixy_args_fail(args, 1, "a function", false);
+  short events = (short)ixy_arg_int(args, 2, 0, INT16_MAX);
+  if (args->failed) return 0;
   struct pollfd probe = {fd, 0, 0};
-  if (fd < 0 || poll(&probe, 1, 0) < 0 || (probe.revents & POLLNVAL) != 0)
-    return ixy_number(env, -EBADF);
+  if (fd < 0 || poll(&probe, 1, 0) < 0 || (probe.revents & POLLNVAL) != 0) return -EBADF;
   watcher *w = calloc(1, sizeof *w);
-  if (w == NULL) return ixy_number(env, -ENOMEM);
+  if (w == NULL) return -ENOMEM;
   w->env = env;
   w->fd = fd;
-  w->events = (short)events;
+  w->events = events;
   w->armed = 1;
   w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (w->wake < 0) {
-    int error = errno;
-    free(w);
-    return ixy_number(env, -error);
-  }
+  if (w->wake < 0) return give_up(w, errno);
   napi_create_string_utf8(env, "ixy:watchFd", NAPI_AUTO_LENGTH, &label);
-  if (napi_create_threadsafe_function(env, args.values[1], NULL, label, 0, 1, w, free_watcher, w,
-                                      call_back, &w->deliver) != napi_ok) {
-    close(w->wake);
-    free(w);
-    return ixy_number(env, -ENOMEM);
-  }
+  if (napi_create_threadsafe_function(env, args->values[1], NULL, label, 0, 1, w, free_watcher, w,
+                                      call_back, &w->deliver) != napi_ok)
+    return give_up(w, ENOMEM);
   int error = start_thread(w);
-  if (error != 0) {
-    w->stop = 1;
-    close(w->wake);
-    napi_release_threadsafe_function(w->deliver, napi_tsfn_abort);
-    return ixy_number(env, -error);
-  }
+  if (error != 0) return give_up(w, error);
   pthread_mutex_lock(&list_lock);
   w->id = ++last_id;
   w->next = list;
   list = w;
   pthread_mutex_unlock(&list_lock);
   napi_add_env_cleanup_hook(env, on_env_end, w);
-  return ixy_number(env, w->id);
+  return w->id;
 }
 
-static napi_value js_watchCancel(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  ixy_args_read(&args, env, info, "watchCancel");
-  int64_t id = ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
-  if (args.failed) return NULL;
-  watcher *w = find(env, id, true);
-  if (w == NULL) return ixy_number(env, 0);
-  napi_remove_env_cleanup_hook(env, on_env_end, w);
+static int64_t js_watchCancel(ixy_args *args) {
+  int64_t id = ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
+  watcher *w = args->failed ? NULL : find(args->env, id, true);
+  if (w == NULL) return 0;
+  napi_remove_env_cleanup_hook(args->env, on_env_end, w);
   stop_watcher(w);
-  return ixy_number(env, 1);
+  return 1;
 }
 
-static napi_value js_watchRef(napi_env env, napi_callback_info info) {
-  ixy_args args;
-  ixy_args_read(&args, env, info, "watchRef");
-  int64_t id = ixy_arg_int(&args, 0, 1, IXY_MAX_SAFE);
-  bool on = ixy_arg_bool(&args, 1);
-  if (args.failed) return NULL;
-  watcher *w = find(env, id, false);
-  if (w == NULL) return ixy_number(env, 0);
-  if (on)
-    napi_ref_threadsafe_function(env, w->deliver);
-  else
-    napi_unref_threadsafe_function(env, w->deliver);
-  return ixy_number(env, 1);
+static int64_t js_watchRef(ixy_args *args) {
+  int64_t id = ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
+  bool on = ixy_arg_bool(args, 1);
+  watcher *w = args->failed ? NULL : find(args->env, id, false);
+  if (w == NULL) return 0;
+  if (on) napi_ref_threadsafe_function(args->env, w->deliver);
+  else napi_unref_threadsafe_function(args->env, w->deliver);
+  return 1;
 }
 
-static const napi_property_descriptor functions[] = {
-    IXY_METHOD(watchStart), IXY_METHOD(watchCancel), IXY_METHOD(watchRef)};
+static const ixy_function functions[] = {IXY_FUNCTION(watchStart), IXY_FUNCTION(watchCancel),
+                                         IXY_FUNCTION(watchRef)};
 const ixy_table ixy_watch_table = IXY_TABLE(functions);

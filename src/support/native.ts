@@ -37,14 +37,10 @@ interface Shim {
   remapPlain(address: number, sizeBytes: number): number;
   /** madvise(2). @returns 0 */
   madvise(address: number, sizeBytes: number, advice: number): number;
-  /** mbind(2): prefers NUMA node `node` for pages not yet touched. -1 (EPERM) or -38 (ENOSYS) in some containers. */
-  mbind(address: number, sizeBytes: number, node: number): number;
   /** memfd_create(2), MFD_CLOEXEC added; `name` up to 249 bytes. @returns fd */
   memfdCreate(name: string, flags: number): number;
   /** ftruncate(2). @returns 0 */
   ftruncate(fd: number, sizeBytes: number): number;
-  /** fallocate(2); `mode` 0 allocates, so that a full tmpfs shows as -28 and not as SIGBUS. @returns 0 */
-  fallocate(fd: number, mode: number, offset: number, sizeBytes: number): number;
   /** F_ADD_SEALS on a memfd made with MFD_ALLOW_SEALING. @returns 0 */
   addSeals(fd: number, seals: number): number;
   /** F_GET_SEALS. @returns bit mask of seals */
@@ -113,8 +109,6 @@ interface Shim {
   setNonBlocking(fd: number, on: boolean): number;
   /** A connected pair of blocking UNIX stream sockets into out[0..1]. @returns 0 */
   socketpair(out: Int32Array): number;
-  /** Process id of the peer when the socket was connected (SO_PEERCRED). */
-  peerPid(fd: number): number;
   /** sendmsg(2) without SIGPIPE, passing fds[0..fdCount) (up to 253; needs a byte of data). @returns bytes, maybe fewer than `length` */
   sendMsg(
     fd: number,
@@ -178,13 +172,6 @@ interface Shim {
     lengths: Int32Array,
     n: number,
   ): number;
-
-  /** Pins the calling thread to one CPU. @returns 0 */
-  pinCpu(cpu: number): number;
-  /** CPUs the calling thread may use; fills `out` with the mask, CPU 0 in bit 0 of word 0. @returns how many */
-  affinity(out: Int32Array | null): number;
-  /** CPU the calling thread runs on now. */
-  currentCpu(): number;
 
   /** Writes CLOCK_MONOTONIC in microseconds to out[0]; nothing is allocated. */
   monotonicUs(out: Float64Array): void;

@@ -45,7 +45,7 @@ describe('listening and connecting', () => {
     expect(shim.unixConnect(path)).toBe(-111);
   });
 
-  it('connects to a socket that only its owner may use, and knows the peer', () => {
+  it('connects to a socket that only its owner may use', () => {
     const path = join(scratch, 'a.sock');
     const listener = shim.unixListen(path, 4);
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -53,7 +53,6 @@ describe('listening and connecting', () => {
     const client = shim.unixConnect(path);
     const server = shim.accept(listener);
     expect(server).toBeGreaterThan(2);
-    expect(shim.peerPid(server)).toBe(process.pid);
     send(client, Uint8Array.of(1, 2, 3));
     const got = new Uint8Array(8);
     expect(shim.recvMsg(server, got, 2, 6, null)).toBe(3);

@@ -1,10 +1,10 @@
 // Rates and totals of devices and model ports, as lines for a person or as the
 // JSON objects of the contract (one a second, the last with "final": true).
 
+import { availableParallelism } from 'node:os';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import type { NicCounters } from '../../model/nic.ts';
 import type { LatencyRow } from '../../model/ports/latency.ts';
-import { native } from '../../support/native.ts';
 import { countersLine } from './counters-line.ts';
 import { latencyLine } from './latency-line.ts';
 import type { Session } from './session.ts';
@@ -221,8 +221,8 @@ function linkOf(vf: IxgbeVf): boolean {
 
 /** Says on stderr where threads will get in each other's way. @param threads that spin, in all processes of the command */
 export function warnOfFewCpus(threads: number): void {
-  const cpus = native().affinity(null);
-  if (cpus > 0 && cpus < threads) {
+  const cpus = availableParallelism();
+  if (cpus < threads) {
     process.stderr.write(
       `warning: ${threads} threads will spin on ${cpus} CPU${cpus === 1 ? '' : 's'}; expect a small fraction of the rate\n`,
     );
