@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 typedef union {
-  struct cmsghdr align;
+  struct cmsghdr first;
   char bytes[CMSG_SPACE(IXY_MAX_FDS * sizeof(int))];
 } control_buffer;
 
@@ -110,11 +110,10 @@ int64_t ixy_send(int fd, const void *data, size_t bytes, int flags, const int32_
     memset(&control, 0, sizeof control);
     message.msg_control = control.bytes;
     message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+    control.first.cmsg_level = SOL_SOCKET;
+    control.first.cmsg_type = SCM_RIGHTS;
+    control.first.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+    memcpy(CMSG_DATA(&control.first), fds, fd_count * sizeof(int));
   }
   return IXY_CALL(sendmsg(fd, &message, flags | MSG_NOSIGNAL));
 }

@@ -1,5 +1,5 @@
-// UNIX stream sockets and what passes over them, bytes and file descriptors: for the shim and for the
-// preload library, which are two programs. Functions return a number >= 0, or -errno.
+// UNIX stream sockets and what passes over them, bytes and file descriptors: for the shim and for
+// the preload library, which are two programs. Functions return a number >= 0, or -errno.
 #ifndef IXY_UNIX_STREAM_H
 #define IXY_UNIX_STREAM_H
 

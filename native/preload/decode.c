@@ -1,8 +1,9 @@
-// x86-64 instructions that read or write memory once: decoding, and carrying them out on an
-// ucontext's registers with memory that is asked through functions. Source: Intel SDM volume 2,
+// x86-64 instructions that read or write memory once: decoding them, and carrying them out on the
+// registers of a ucontext with memory that is asked through functions. Source: Intel SDM volume 2,
 // chapters 2 (formats) and 3 to 5 (opcodes). Where the operand lies is not computed: the fault
 // says so. What a compiler does not make of a volatile 32-bit access is mostly left out.
-#include "preload.h"
+#define _GNU_SOURCE // for the names of a ucontext's registers
+#include "decode.h"
 
 #include <string.h>
 #include <sys/ucontext.h>

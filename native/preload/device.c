@@ -1,18 +1,54 @@
-// The device fd: what the device consists of, its interrupts, reads and writes of its regions,
-// and mmap of its BARs. A BAR is shown as wholly mappable, without the sparse-mmap capability that
-// some programs ignore and others take as a reason to leave pages out: pages that the server
-// shares are mapped straight through, the others trap. Called with ixy_vfio_lock held.
+// The devices, and what their fds answer: what a device consists of, its interrupts, reads and
+// writes of its regions. A BAR is shown as wholly mappable, without the sparse-mmap capability that
+// some programs ignore and others take as a reason to leave pages out: pages that the server shares
+// are mapped straight through, the others trap.
+//   IXY_PRELOAD_DEVICES  0000:00:05.0=/run/p0v0.sock,0000:00:06.0=/run/p1v0.sock
 #include "preload.h"
 
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define CONFIG_COMMAND 4
-#define POSITION_MASK ((1ULL << IXY_REGION_SHIFT) - 1)
+
+static ixy_device devices[IXY_MAX_DEVICES];
+static unsigned device_count;
+
+unsigned ixy_device_count(void) { return device_count; }
+
+ixy_device *ixy_device_at(unsigned index) { return &devices[index]; }
+
+bool ixy_device_is_open(const ixy_device *device) {
+  return device->device_refs + device->mapped_pages > 0;
+}
+
+static void add_device(const char *text) {
+  const char *equals = strchr(text, '=');
+  unsigned domain, bus, slot, function;
+  if (equals == NULL || equals[1] == '\0' || equals - text >= 32 ||
+      sscanf(text, "%4x:%2x:%2x.%1u=", &domain, &bus, &slot, &function) != 4)
+    ixy_refuse("IXY_PRELOAD_DEVICES", "0000:00:05.0=SOCKET", text);
+  if (strlen(equals + 1) > 107)
+    ixy_refuse("IXY_PRELOAD_DEVICES", "a path of up to 107 bytes", text);
+  if (device_count == IXY_MAX_DEVICES) ixy_refuse("IXY_PRELOAD_DEVICES", "at most 64", text);
+  ixy_device *device = &devices[device_count++];
+  memcpy(device->address, text, equals - text);
+  strcpy(device->socket, equals + 1);
+  device->client.fd = -1;
+  pthread_mutex_init(&device->client.lock, NULL);
+  for (unsigned i = 0; i < IXY_REGIONS; i++) device->regions[i].fd = -1;
+}
+
+static void after_fork(void) {
+  for (unsigned i = 0; i < device_count; i++) pthread_mutex_init(&devices[i].client.lock, NULL);
+}
+
+__attribute__((constructor)) static void start(void) {
+  ixy_for_each_item("IXY_PRELOAD_DEVICES", add_device);
+  pthread_atfork(NULL, NULL, after_fork);
+}
+
+// --- What a device consists of
 
 typedef struct {
   uint32_t argsz, flags, regions, irqs;
@@ -48,7 +84,7 @@ static int ask_region(ixy_device *device, unsigned index) {
   char bytes[1024];
   ixy_message message = {.payload = &info, .bytes = sizeof info};
   ixy_reply reply = {bytes, sizeof bytes, 0, -1};
-  if (region->fd >= 0) syscall(SYS_close, region->fd);
+  if (region->fd >= 0) ixy_close(region->fd);
   memset(region, 0, sizeof *region);
   region->fd = -1;
   int bad = ixy_client_ask(&device->client, IXY_USER_GET_REGION_INFO, &message, &reply);
@@ -77,9 +113,6 @@ int ixy_device_connect(ixy_device *device) {
   device->irq_count = info.irqs;
   device->position = 0;
   for (unsigned i = 0; i < device->region_count && bad == 0; i++) bad = ask_region(device, i);
-  // Devices of one container see the same memory, also those that come later.
-  if (bad == 0) bad = ixy_window_replay(&ixy_containers[device->container], device);
-  if (bad != 0) ixy_client_close(&device->client);
   return bad;
 }
 
@@ -92,9 +125,9 @@ static int64_t device_info(const ixy_device *device, struct vfio_device_info *in
   return 0;
 }
 
-static bool can_be_mapped(const ixy_device *device, unsigned index) {
+bool ixy_device_can_map(const ixy_device *device, unsigned index) {
   const ixy_region *region = &device->regions[index];
-  // BAR0 also where the server shares nothing of it: programs refuse a device without.
+  // BAR0 also where the server shares nothing of it: programs refuse a device without one.
   return index < IXY_BARS && region->size > 0 && (index == 0 || region->fd >= 0);
 }
 
@@ -103,12 +136,14 @@ static int64_t region_info(const ixy_device *device, struct vfio_region_info *in
   const ixy_region *region = &device->regions[info->index];
   info->argsz = sizeof *info;
   info->flags = region->flags & (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
-  if (can_be_mapped(device, info->index)) info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+  if (ixy_device_can_map(device, info->index)) info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
   info->cap_offset = 0;
   info->size = region->size;
   info->offset = (uint64_t)info->index << IXY_REGION_SHIFT;
   return 0;
 }
+
+// --- Interrupts
 
 static int64_t irq_info(ixy_device *device, struct vfio_irq_info *info) {
   if (info->argsz < sizeof *info || info->index >= device->irq_count) return -EINVAL;
@@ -172,6 +207,8 @@ static int64_t set_irqs(ixy_device *device, const struct vfio_irq_set *set) {
   return 0;
 }
 
+// --- Calls
+
 // The kernel saves config space over a reset, so that bus mastering survives it; a server does what
 // the function does, which is to forget.
 static int reset(ixy_device *device) {
@@ -183,26 +220,7 @@ static int reset(ixy_device *device) {
   return bad;
 }
 
-static const char *device_call(unsigned long request) {
-  switch (request) {
-  case VFIO_DEVICE_GET_INFO:
-    return "DEVICE_GET_INFO";
-  case VFIO_DEVICE_GET_REGION_INFO:
-    return "DEVICE_GET_REGION_INFO";
-  case VFIO_DEVICE_GET_IRQ_INFO:
-    return "DEVICE_GET_IRQ_INFO";
-  case VFIO_DEVICE_SET_IRQS:
-    return "DEVICE_SET_IRQS";
-  case VFIO_DEVICE_RESET:
-    return "DEVICE_RESET";
-  default:
-    return "";
-  }
-}
-
 int64_t ixy_device_ioctl(ixy_device *device, unsigned long request, void *arg) {
-  int injected = ixy_injected(device_call(request));
-  if (injected != 0) return -injected;
   switch (request) {
   case VFIO_DEVICE_GET_INFO:
     return device_info(device, arg);
@@ -223,7 +241,7 @@ int64_t ixy_device_ioctl(ixy_device *device, unsigned long request, void *arg) {
 int64_t ixy_device_access(ixy_device *device, void *data, size_t bytes, uint64_t position,
                           bool write) {
   unsigned index = position >> IXY_REGION_SHIFT;
-  uint64_t offset = position & POSITION_MASK;
+  uint64_t offset = position & IXY_OFFSET_MASK;
   if (index >= device->region_count || offset >= device->regions[index].size) return -EINVAL;
   if (bytes > device->regions[index].size - offset) bytes = device->regions[index].size - offset;
   for (size_t done = 0; done < bytes;) {
@@ -242,53 +260,4 @@ int64_t ixy_device_access(ixy_device *device, void *data, size_t bytes, uint64_t
     done += width;
   }
   return (int64_t)bytes;
-}
-
-static bool is_shared(const ixy_region *region, uint64_t offset) {
-  if (region->fd < 0) return false;
-  for (unsigned i = 0; i < region->area_count; i++)
-    if (offset >= region->areas[i].offset &&
-        offset + IXY_PAGE <= region->areas[i].offset + region->areas[i].size)
-      return true;
-  return false;
-}
-
-void *ixy_bar_map(int index, void *address, size_t bytes, int protection, int flags,
-                  uint64_t position) {
-  ixy_device *device = &ixy_devices[index];
-  sigset_t saved;
-  unsigned bar = position >> IXY_REGION_SHIFT;
-  uint64_t offset = position & POSITION_MASK;
-  const ixy_region *region = &device->regions[bar < IXY_REGIONS ? bar : 0];
-  int injected = ixy_injected("MMAP"), fixed = MAP_FIXED | MAP_FIXED_NOREPLACE;
-  bytes = (bytes + IXY_PAGE - 1) & ~(IXY_PAGE - 1);
-  if (injected == 0 && (!(flags & MAP_SHARED) || bar >= device->region_count ||
-                        !can_be_mapped(device, bar) || offset % IXY_PAGE != 0 ||
-                        offset + bytes > ((region->size + IXY_PAGE - 1) & ~(IXY_PAGE - 1))))
-    injected = EINVAL;
-  if (injected == 0 && !ixy_trap_install()) injected = ENOMEM;
-  if (injected != 0) {
-    errno = injected;
-    return MAP_FAILED;
-  }
-  if (flags & MAP_FIXED) ixy_trap_forget((uint64_t)address, bytes);
-  char *base = (void *)syscall(SYS_mmap, address, bytes, PROT_NONE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | (flags & fixed), -1, 0);
-  if (base == MAP_FAILED) return base;
-  ixy_lock(&ixy_vfio_lock, &saved);
-  bool good = true;
-  for (uint64_t at = 0; at < bytes && good; at += IXY_PAGE) {
-    bool straight = is_shared(region, offset + at);
-    if (straight)
-      good = (void *)syscall(SYS_mmap, base + at, IXY_PAGE, protection, MAP_SHARED | MAP_FIXED,
-                             region->fd, region->fd_offset + offset + at) != MAP_FAILED;
-    if (good) good = ixy_trap_add((uint64_t)(base + at), index, bar, offset + at, !straight);
-    if (good) device->mapped_pages++;
-  }
-  ixy_unlock(&ixy_vfio_lock, &saved);
-  if (good) return base;
-  ixy_trap_forget((uint64_t)base, bytes);
-  syscall(SYS_munmap, base, bytes);
-  errno = ENOMEM;
-  return MAP_FAILED;
 }

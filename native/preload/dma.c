@@ -1,16 +1,10 @@
 // VFIO's type1 IOMMU as the program sees it: its mappings, kept as extents of equal pieces (a
 // program may make 65,536 of them), with the checks and errno values of versions 1 and 2. What the
-// devices are told is in windows.c. Source: <linux/vfio.h>,
-// Documentation/driver-api/vfio.rst. Called with ixy_vfio_lock held.
+// devices are told is in windows.c. Source: <linux/vfio.h>, Documentation/driver-api/vfio.rst.
 #include "preload.h"
 
 #include <linux/vfio.h>
 #include <string.h>
-
-// Around the interrupt window of x86, as Linux reports it.
-static const struct {
-  uint64_t first, last;
-} apertures[] = {{0, 0xFEDFFFFF}, {0xFEF00000, (1ULL << 48) - 1}};
 
 #define PAGE_SIZES 0x40201000ULL // 4 KiB, 2 MiB, 1 GiB
 #define RIGHTS (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
@@ -20,7 +14,7 @@ int64_t ixy_dma_info(void *arg) {
   struct {
     struct vfio_iommu_type1_info info;
     struct vfio_iommu_type1_info_cap_iova_range ranges __attribute__((aligned(8)));
-    struct vfio_iova_range range[2];
+    struct vfio_iova_range range[IXY_APERTURES];
     struct vfio_iommu_type1_info_dma_avail avail;
   } full;
   if (info->argsz < 16) return -EINVAL;
@@ -37,22 +31,16 @@ int64_t ixy_dma_info(void *arg) {
   full.ranges.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
   full.ranges.header.version = 1;
   full.ranges.header.next = (char *)&full.avail - (char *)&full;
-  full.ranges.nr_iovas = 2;
-  for (int i = 0; i < 2; i++) {
-    full.range[i].start = apertures[i].first;
-    full.range[i].end = apertures[i].last;
+  full.ranges.nr_iovas = IXY_APERTURES;
+  for (int i = 0; i < IXY_APERTURES; i++) {
+    full.range[i].start = ixy_apertures[i].first;
+    full.range[i].end = ixy_apertures[i].last;
   }
   full.avail.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
   full.avail.header.version = 1;
   full.avail.avail = 65535;
   memcpy(info, &full, sizeof full);
   return 0;
-}
-
-bool ixy_dma_aperture(uint64_t iova, uint64_t size) {
-  for (size_t i = 0; i < 2; i++)
-    if (iova >= apertures[i].first && iova + size - 1 <= apertures[i].last) return true;
-  return false;
 }
 
 // Index of the first extent that ends above iova.
@@ -67,9 +55,7 @@ static size_t extent_after(const ixy_container *c, uint64_t iova) {
 }
 
 static bool insert_extent(ixy_container *c, size_t at, ixy_extent extent) {
-  if (!ixy_reserve((void **)&c->extents, &c->extent_capacity, c->extent_count + 2,
-                   sizeof *c->extents))
-    return false;
+  if (!IXY_RESERVE(c->extents, c->extent_capacity, c->extent_count + 2)) return false;
   ixy_extent *before = at > 0 ? &c->extents[at - 1] : NULL;
   if (before != NULL && before->piece == extent.size && before->flags == extent.flags &&
       before->iova + before->size == extent.iova && before->vaddr + before->size == extent.vaddr) {
@@ -91,7 +77,7 @@ int64_t ixy_dma_map(ixy_container *c, void *arg) {
   if (iova + size - 1 < iova || vaddr + size - 1 < vaddr) return -EINVAL;
   size_t at = extent_after(c, iova);
   if (at < c->extent_count && c->extents[at].iova < iova + size) return -EEXIST;
-  if (!ixy_dma_aperture(iova, size)) return -EINVAL;
+  if (!ixy_window_fits(iova, size)) return -EINVAL;
   for (uint64_t done = 0; done < size;) {
     ixy_mapping from;
     uint64_t next = 0;
@@ -164,9 +150,7 @@ int64_t ixy_dma_unmap(ixy_container *c, void *arg) {
         (end - c->extents[j].iova) % c->extents[j].piece != 0)
       return -EINVAL;
   }
-  if (!ixy_reserve((void **)&c->extents, &c->extent_capacity, c->extent_count + 1,
-                   sizeof *c->extents))
-    return -ENOMEM;
+  if (!IXY_RESERVE(c->extents, c->extent_capacity, c->extent_count + 1)) return -ENOMEM;
   while (i < c->extent_count && c->extents[i].iova < end) {
     const ixy_extent *extent = &c->extents[i];
     // Version 1 takes the whole of every mapping that starts in the range.

@@ -1,8 +1,8 @@
 // What the devices of a container are told about DMA memory: windows, each a piece of one file.
 // Programs map one file in pieces of 4 KiB: the first piece announces the file's whole mapping as
 // one window, the others are found inside it, and it goes with the last of them. With
-// IXY_PRELOAD_EXACT each piece is a window of its own, so that a device faults on everything
-// else. Called with ixy_vfio_lock held.
+// IXY_PRELOAD_EXACT=1 each piece is a window of its own, so that a device faults on everything
+// else.
 #include "preload.h"
 
 #include <string.h>
@@ -16,6 +16,20 @@ typedef struct {
   uint32_t argsz, flags;
   uint64_t iova, size;
 } unmap_message;
+
+// Around the interrupt window of x86, as Linux reports it.
+const ixy_aperture ixy_apertures[IXY_APERTURES] = {{0, 0xFEDFFFFF},
+                                                   {0xFEF00000, (1ULL << 48) - 1}};
+
+static bool exact;
+
+__attribute__((constructor)) static void start(void) { exact = ixy_is_set("IXY_PRELOAD_EXACT"); }
+
+bool ixy_window_fits(uint64_t iova, uint64_t size) {
+  for (size_t i = 0; i < IXY_APERTURES; i++)
+    if (iova >= ixy_apertures[i].first && iova + size - 1 <= ixy_apertures[i].last) return true;
+  return false;
+}
 
 static int tell(ixy_device *device, const ixy_window *window) {
   map_message out = {sizeof out, window->flags, window->file_offset, window->iova, window->size};
@@ -32,33 +46,29 @@ static void take_back(ixy_device *device, const ixy_window *window) {
 }
 
 static bool sees(const ixy_device *device, const ixy_container *container) {
-  return device->device_refs + device->mapped_pages > 0 && device->container >= 0 &&
-         &ixy_containers[device->container] == container;
+  return device->container == container && ixy_device_is_open(device);
 }
 
 static void close_window(ixy_container *c, size_t i) {
-  for (unsigned d = 0; d < ixy_device_count; d++)
-    if (sees(&ixy_devices[d], c)) take_back(&ixy_devices[d], &c->windows[i]);
+  for (unsigned d = 0; d < ixy_device_count(); d++)
+    if (sees(ixy_device_at(d), c)) take_back(ixy_device_at(d), &c->windows[i]);
   ixy_file_release(c->windows[i].file);
   c->windows[i] = c->windows[--c->window_count];
 }
 
 // Takes the window's hold on its file, also where it fails.
 static int open_window(ixy_container *c, const ixy_window *window) {
-  int bad = 0;
-  if (!ixy_reserve((void **)&c->windows, &c->window_capacity, c->window_count + 1,
-                   sizeof *c->windows))
-    bad = -ENOMEM;
+  int bad = IXY_RESERVE(c->windows, c->window_capacity, c->window_count + 1) ? 0 : -ENOMEM;
   unsigned d;
-  for (d = 0; d < ixy_device_count && bad == 0; d++)
-    if (sees(&ixy_devices[d], c)) bad = tell(&ixy_devices[d], window);
+  for (d = 0; d < ixy_device_count() && bad == 0; d++)
+    if (sees(ixy_device_at(d), c)) bad = tell(ixy_device_at(d), window);
   if (bad == 0) {
     c->windows[c->window_count++] = *window;
     return 0;
   }
   // The last one asked is the one that refused.
   for (unsigned done = 0; done + 1 < d; done++)
-    if (sees(&ixy_devices[done], c)) take_back(&ixy_devices[done], window);
+    if (sees(ixy_device_at(done), c)) take_back(ixy_device_at(done), window);
   ixy_file_release(window->file);
   return bad;
 }
@@ -116,8 +126,8 @@ int ixy_window_map(ixy_container *c, const ixy_mapping *from, uint64_t vaddr, ui
   // All of the mapping, where nothing is in the way.
   ixy_window whole = {iova - (vaddr - from->vaddr), from->size, size, from->file,
                       from->file_offset, flags};
-  bool greedy = !ixy_exact_dma && size < from->size && iova >= vaddr - from->vaddr &&
-                ixy_dma_aperture(whole.iova, whole.size);
+  bool greedy = !exact && size < from->size && iova >= vaddr - from->vaddr &&
+                ixy_window_fits(whole.iova, whole.size);
   for (size_t i = 0; i < c->window_count && greedy; i++)
     greedy = !overlap(c->windows[i].iova, c->windows[i].size, whole.iova, whole.size);
   return open_window(c, greedy ? &whole : &window);

@@ -18,7 +18,7 @@ static void describe(ixy_args *args, int index, char *out, size_t capacity) {
                                       "a symbol",  "object", "function",  "external", "a bigint"};
   napi_valuetype type = ixy_arg_type(args, index);
   double number = 0;
-  if (type == napi_number && napi_get_value_double(args->env, args->values[index], &number) == napi_ok)
+  if (napi_get_value_double(args->env, args->values[index], &number) == napi_ok)
     snprintf(out, capacity, "%.17g", number);
   else
     snprintf(out, capacity, "%s", (unsigned)type < 10 ? names[type] : "something else");

@@ -1,9 +1,11 @@
 // Runs each form of instruction twice from the same registers, flags and memory: once on plain
 // memory, once with the page closed, where the preload library's decoder carries it out. What
 // differs afterwards is printed; the last line counts. Linked with native/preload/decode.c.
-#include "../../native/preload/preload.h"
+#define _GNU_SOURCE
+#include "../../native/preload/decode.h"
 
 #include <cpuid.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

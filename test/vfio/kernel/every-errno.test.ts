@@ -1,7 +1,7 @@
 // Every ioctl of both ABIs: answered as it should be, and refused with each errno that the kernel has
 // for it. One attempt of an open after the other fails one call later; what was opened before has to
 // be given back each time, and the attempt after the last errno succeeds. Group and container by the
-// preload library in front of a model (IXY_PRELOAD_ERRNO, native/preload/preload.h); iommufd by fake-kernel.c.
+// preload library in front of a model (IXY_PRELOAD_ERRNO, native/preload/injected.c); iommufd by fake-kernel.c.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ERRNO, REQUEST } from '../../../src/vfio/kernel/abi.ts';

@@ -1,6 +1,6 @@
 // What follows from calls of group and container that are refused (every-errno.test.ts has all of
 // them, one by one): other devices, other mappings. The preload library in front of a model fails the
-// calls it is told to (IXY_PRELOAD_ERRNO, native/preload/preload.h), with the errno values the kernel has.
+// calls it is told to (IXY_PRELOAD_ERRNO, native/preload/injected.c), with the errno values the kernel has.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FakeSystem, fakeSystem } from './fake-sysfs.ts';

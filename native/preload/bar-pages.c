@@ -1,7 +1,7 @@
-// BAR pages that trap: the fault is decoded, the socket asked, the register set, the instruction
-// stepped over. Faults elsewhere go to the program's own handler, which is why sigaction and
-// signal are interposed; SIGSEGV is kept out of every mask, since the kernel kills a thread that
-// faults with it blocked.
+// The BAR pages that the program has mapped. Some are the server's memory; the others trap: the
+// fault is decoded, the socket asked, the register set, the instruction stepped over. Faults
+// elsewhere go to the program's own handler, which is why sigaction and signal are interposed;
+// SIGSEGV is kept out of every mask, since the kernel kills a thread that faults with it blocked.
 #include "preload.h"
 
 #include <stdatomic.h>
@@ -20,51 +20,36 @@ typedef struct {
   bool trapped;
 } bar_page;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+IXY_OWN_LOCK(lock)
 static bar_page *pages;
 static size_t page_count, page_capacity;
 static atomic_bool installed;
 static struct sigaction program_action; // what the program wants done on SIGSEGV
 
-bool ixy_trap_add(uint64_t vaddr, int device, unsigned region, uint64_t offset, bool trapped) {
-  sigset_t saved;
-  ixy_lock(&lock, &saved);
-  bool good = ixy_reserve((void **)&pages, &page_capacity, page_count + 1, sizeof *pages);
-  if (good) pages[page_count++] = (bar_page){vaddr, offset, device, region, trapped};
-  ixy_unlock(&lock, &saved);
+// --- The table
+
+static bool add_page(bar_page page) {
+  IXY_HOLD(&lock);
+  bool good = IXY_RESERVE(pages, page_capacity, page_count + 1);
+  if (good) pages[page_count++] = page;
   return good;
 }
 
-static bool holds_pages(uint64_t vaddr, uint64_t bytes) {
-  sigset_t saved;
+bool ixy_bar_pages_in(uint64_t vaddr, uint64_t bytes) {
   bool found = false;
   if (page_count == 0) return false;
-  ixy_lock(&lock, &saved);
-  for (size_t i = 0; i < page_count && !found; i++)
-    found = pages[i].vaddr >= vaddr && pages[i].vaddr < vaddr + bytes;
-  ixy_unlock(&lock, &saved);
+  IXY_HOLD(&lock);
+  for (size_t i = 0; i < page_count && !found; i++) found = pages[i].vaddr - vaddr < bytes;
   return found;
 }
 
-void ixy_trap_forget(uint64_t vaddr, uint64_t bytes) {
-  sigset_t saved, saved_too;
-  // Programs unmap often, and BARs rarely: the big lock only for those.
-  if (!holds_pages(vaddr, bytes)) return;
-  ixy_lock(&ixy_vfio_lock, &saved);
-  ixy_lock(&lock, &saved_too);
-  int left[IXY_MAX_DEVICES] = {0};
+void ixy_bar_forget(uint64_t vaddr, uint64_t bytes) {
+  IXY_HOLD(&lock);
   for (size_t i = page_count; i-- > 0;) {
-    if (pages[i].vaddr < vaddr || pages[i].vaddr >= vaddr + bytes) continue;
-    left[pages[i].device]++;
+    if (pages[i].vaddr - vaddr >= bytes) continue;
+    ixy_device_at(pages[i].device)->mapped_pages--;
     pages[i] = pages[--page_count];
   }
-  ixy_unlock(&lock, &saved_too);
-  for (unsigned i = 0; i < ixy_device_count; i++) {
-    if (left[i] == 0) continue;
-    ixy_devices[i].mapped_pages -= left[i];
-    ixy_device_settle(&ixy_devices[i]);
-  }
-  ixy_unlock(&ixy_vfio_lock, &saved);
 }
 
 static bool find_page(uint64_t vaddr, bar_page *out) {
@@ -82,14 +67,16 @@ static bool find_page(uint64_t vaddr, bar_page *out) {
 
 static uint64_t load(void *context, unsigned width) {
   const bar_page *place = context;
+  ixy_client *client = &ixy_device_at(place->device)->client;
   uint64_t value;
-  ixy_client_read(&ixy_devices[place->device].client, place->region, place->offset, width, &value);
+  ixy_client_read(client, place->region, place->offset, width, &value);
   return value; // all ones from a device that is gone, as on the bus
 }
 
 static void store(void *context, unsigned width, uint64_t value) {
   const bar_page *place = context;
-  ixy_client_write(&ixy_devices[place->device].client, place->region, place->offset, width, value);
+  ixy_client *client = &ixy_device_at(place->device)->client;
+  ixy_client_write(client, place->region, place->offset, width, value);
 }
 
 static void complain(const uint8_t *code, uint64_t address) {
@@ -136,32 +123,79 @@ static void on_fault(int number, siginfo_t *info, void *opaque) {
   errno = error;
 }
 
-bool ixy_trap_install(void) {
+static bool catch_faults(void) {
   if (atomic_exchange(&installed, true)) return true;
   struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigfillset(&ours.sa_mask);
   return IXY_REAL(sigaction)(SIGSEGV, &ours, &program_action) == 0;
 }
 
-void ixy_trap_after_fork(void) { pthread_mutex_init(&lock, NULL); }
+// --- Mapping
+
+static bool is_shared(const ixy_region *region, uint64_t offset) {
+  if (region->fd < 0) return false;
+  for (unsigned i = 0; i < region->area_count; i++)
+    if (offset >= region->areas[i].offset &&
+        offset + IXY_PAGE <= region->areas[i].offset + region->areas[i].size)
+      return true;
+  return false;
+}
+
+void *ixy_bar_map(unsigned index, void *address, size_t bytes, int protection, int flags,
+                  uint64_t position) {
+  ixy_device *device = ixy_device_at(index);
+  unsigned bar = position >> IXY_REGION_SHIFT;
+  uint64_t offset = position & IXY_OFFSET_MASK;
+  bytes = ixy_whole_pages(bytes);
+  errno = EINVAL;
+  if (!(flags & MAP_SHARED) || bar >= device->region_count || !ixy_device_can_map(device, bar) ||
+      offset % IXY_PAGE != 0 || offset + bytes > ixy_whole_pages(device->regions[bar].size))
+    return MAP_FAILED;
+  errno = ENOMEM;
+  if (!catch_faults()) return MAP_FAILED;
+  if (flags & MAP_FIXED) ixy_bar_forget((uint64_t)address, bytes);
+  const ixy_region *region = &device->regions[bar];
+  flags &= MAP_FIXED | MAP_FIXED_NOREPLACE;
+  void *base = ixy_mmap((uint64_t)address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
+                        -1, 0);
+  if (base == MAP_FAILED) return base;
+  bool good = true;
+  for (uint64_t done = 0; done < bytes && good; done += IXY_PAGE) {
+    bar_page page = {(uint64_t)base + done, offset + done, index, bar, true};
+    page.trapped = !is_shared(region, page.offset);
+    if (!page.trapped)
+      good = ixy_mmap(page.vaddr, IXY_PAGE, protection, MAP_SHARED | MAP_FIXED, region->fd,
+                      region->fd_offset + page.offset) != MAP_FAILED;
+    if (good) good = add_page(page);
+    if (good) device->mapped_pages++;
+  }
+  if (good) return base;
+  ixy_bar_forget((uint64_t)base, bytes);
+  ixy_munmap((uint64_t)base, bytes);
+  errno = ENOMEM;
+  return MAP_FAILED;
+}
 
 // --- What the program calls
+
+// Address of the first trapped page in [at, end), or end.
+static uint64_t next_trapped(uint64_t at, uint64_t end) {
+  IXY_HOLD(&lock);
+  for (size_t i = 0; i < page_count; i++)
+    if (pages[i].trapped && pages[i].vaddr >= at && pages[i].vaddr < end) end = pages[i].vaddr;
+  return end;
+}
 
 // Around the trapped pages: a JavaScript engine that grows the memory they lie in opens all of it,
 // which a BAR's mapping would survive.
 IXY_EXPORT int mprotect(void *address, size_t bytes, int protection) {
-  uint64_t at = (uint64_t)address, end = at + ((bytes + IXY_PAGE - 1) & ~(IXY_PAGE - 1));
-  if (!holds_pages(at, bytes)) return IXY_REAL(mprotect)(address, bytes, protection);
+  uint64_t at = (uint64_t)address, end = at + ixy_whole_pages(bytes);
+  if (!ixy_bar_pages_in(at, bytes)) return IXY_REAL(mprotect)(address, bytes, protection);
   while (at < end) {
-    bar_page page = {.vaddr = end};
-    sigset_t saved;
-    ixy_lock(&lock, &saved);
-    for (size_t i = 0; i < page_count; i++)
-      if (pages[i].trapped && pages[i].vaddr >= at && pages[i].vaddr < page.vaddr) page = pages[i];
-    ixy_unlock(&lock, &saved);
-    int bad = page.vaddr > at ? IXY_REAL(mprotect)((void *)at, page.vaddr - at, protection) : 0;
+    uint64_t next = next_trapped(at, end);
+    int bad = next > at ? IXY_REAL(mprotect)((void *)at, next - at, protection) : 0;
     if (bad != 0) return bad;
-    at = page.vaddr + IXY_PAGE;
+    at = next + IXY_PAGE;
   }
   return 0;
 }
@@ -173,7 +207,7 @@ IXY_EXPORT int sigaction(int number, const struct sigaction *action, struct siga
     if (old != NULL) *old = before;
     return 0;
   }
-  if (action == NULL || ixy_device_count == 0) return IXY_REAL(sigaction)(number, action, old);
+  if (action == NULL || ixy_device_count() == 0) return IXY_REAL(sigaction)(number, action, old);
   struct sigaction open = *action;
   sigdelset(&open.sa_mask, SIGSEGV);
   return IXY_REAL(sigaction)(number, &open, old);
@@ -187,7 +221,7 @@ IXY_EXPORT sighandler_t signal(int number, sighandler_t handler) {
 }
 
 static const sigset_t *without_fault(int how, const sigset_t *set, sigset_t *copy) {
-  if (set == NULL || how == SIG_UNBLOCK || ixy_device_count == 0) return set;
+  if (set == NULL || how == SIG_UNBLOCK || ixy_device_count() == 0) return set;
   *copy = *set;
   sigdelset(copy, SIGSEGV);
   return copy;
