@@ -82,9 +82,9 @@ function isNewerThan(output, inputs) {
 
 async function compileNative(root, row, force) {
   const output = join(root, row.output);
-  const inputs = filesBelow(join(root, 'native')).sort();
   const folders = [join(root, 'native'), join(root, row.folder)];
-  const sources = inputs.filter((file) => file.endsWith('.c') && folders.includes(dirname(file)));
+  const inputs = filesBelow(folders[0]).filter((file) => folders.includes(dirname(file)));
+  const sources = inputs.filter((file) => file.endsWith('.c')).sort();
   if (!force && isNewerThan(output, [...inputs, join(root, 'scripts/build.mjs')])) return;
   const include = row.nodeApi ? ['-I', nodeApiInclude(root)] : [];
   const draft = `${output}.${process.pid}`;

@@ -26,7 +26,7 @@ static size_t page_count, page_capacity;
 static atomic_bool installed;
 static struct sigaction program_action; // what the program wants done on SIGSEGV
 
-// --- The table
+// --- The table of pages
 
 static bool add_page(bar_page page) {
   IXY_HOLD(&lock);
@@ -54,7 +54,7 @@ void ixy_bar_forget(uint64_t vaddr, uint64_t bytes) {
 
 static bool find_page(uint64_t vaddr, bar_page *out) {
   bool found = false;
-  pthread_mutex_lock(&lock); // all signals are blocked in the handler
+  pthread_mutex_lock(&lock); // not ixy_lock: the handler runs with all signals blocked
   for (size_t i = 0; i < page_count && !found; i++) {
     found = pages[i].trapped && vaddr - pages[i].vaddr < IXY_PAGE;
     if (found) *out = pages[i];
@@ -63,7 +63,7 @@ static bool find_page(uint64_t vaddr, bar_page *out) {
   return found;
 }
 
-// --- The access
+// --- Answering a fault
 
 static uint64_t load(void *context, unsigned width) {
   const bar_page *place = context;
@@ -80,7 +80,7 @@ static void store(void *context, unsigned width, uint64_t value) {
 }
 
 static void complain(const uint8_t *code, uint64_t address) {
-  // Up to the end of the code's page: what lies behind may not be readable.
+  // The bytes up to the end of the code's page are shown: the next page may not be readable.
   unsigned length = IXY_PAGE - (uint64_t)code % IXY_PAGE;
   char text[64] = "", *end = text;
   for (unsigned i = 0; i < 15 && i < length; i++) end += sprintf(end, " %02x", code[i]);
@@ -88,15 +88,15 @@ static void complain(const uint8_t *code, uint64_t address) {
           text);
 }
 
-// Does what the program asked for when a fault is none of ours.
+// Does what the program asked for on SIGSEGV, for a fault that is none of ours.
 static void pass_on(int number, siginfo_t *info, void *context) {
   struct sigaction action = program_action;
   if (action.sa_flags & SA_SIGINFO) action.sa_sigaction(number, info, context);
   else if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
-    // Back to where it happened: the kernel then ends the program as it would have.
+    // The handler returns to the instruction, which faults again, and the kernel ends the program.
     action.sa_handler = SIG_DFL;
     IXY_REAL(sigaction)(SIGSEGV, &action, NULL);
-    if (info->si_code <= 0) raise(SIGSEGV); // sent by kill, it would not happen again
+    if (info->si_code <= 0) raise(SIGSEGV); // one sent by kill(2) has no instruction to run again
   } else action.sa_handler(number);
 }
 
@@ -108,7 +108,7 @@ static void on_fault(int number, siginfo_t *info, void *opaque) {
   int error = errno;
   bar_page page;
   ixy_instruction instruction;
-  // An instruction fetch faults at its own address.
+  // A fault at the address of the instruction itself is a fetch of code, not a load or store.
   if (info->si_code > 0 && address != (uint64_t)code && find_page(address, &page)) {
     if (ixy_decode(code, &instruction)) {
       page.offset += address - page.vaddr;
@@ -141,18 +141,21 @@ static bool is_shared(const ixy_region *region, uint64_t offset) {
   return false;
 }
 
+static void *failed(int error) {
+  errno = error;
+  return MAP_FAILED;
+}
+
 void *ixy_bar_map(unsigned index, void *address, size_t bytes, int protection, int flags,
                   uint64_t position) {
   ixy_device *device = ixy_device_at(index);
   unsigned bar = position >> IXY_REGION_SHIFT;
   uint64_t offset = position & IXY_OFFSET_MASK;
   bytes = ixy_whole_pages(bytes);
-  errno = EINVAL;
   if (!(flags & MAP_SHARED) || bar >= device->region_count || !ixy_device_can_map(device, bar) ||
       offset % IXY_PAGE != 0 || offset + bytes > ixy_whole_pages(device->regions[bar].size))
-    return MAP_FAILED;
-  errno = ENOMEM;
-  if (!catch_faults()) return MAP_FAILED;
+    return failed(EINVAL);
+  if (!catch_faults()) return failed(ENOMEM);
   if (flags & MAP_FIXED) ixy_bar_forget((uint64_t)address, bytes);
   const ixy_region *region = &device->regions[bar];
   flags &= MAP_FIXED | MAP_FIXED_NOREPLACE;
@@ -172,8 +175,7 @@ void *ixy_bar_map(unsigned index, void *address, size_t bytes, int protection, i
   if (good) return base;
   ixy_bar_forget((uint64_t)base, bytes);
   ixy_munmap((uint64_t)base, bytes);
-  errno = ENOMEM;
-  return MAP_FAILED;
+  return failed(ENOMEM);
 }
 
 // --- What the program calls
@@ -186,8 +188,8 @@ static uint64_t next_trapped(uint64_t at, uint64_t end) {
   return end;
 }
 
-// Around the trapped pages: a JavaScript engine that grows the memory they lie in opens all of it,
-// which a BAR's mapping would survive.
+// The trapped pages are left out. A JavaScript engine that grows the memory in which a BAR is
+// mapped makes all of it accessible, and the pages would no longer trap.
 IXY_EXPORT int mprotect(void *address, size_t bytes, int protection) {
   uint64_t at = (uint64_t)address, end = at + ixy_whole_pages(bytes);
   if (!ixy_bar_pages_in(at, bytes)) return IXY_REAL(mprotect)(address, bytes, protection);

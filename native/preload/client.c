@@ -17,15 +17,16 @@ typedef struct {
   uint32_t size, flags, error;
 } header;
 
-// One message each way. `lost` says that the stream is out of step: anything but a good reply and
-// an error reply. Its buffers are small, since a fault runs it on a signal stack of 8 KiB.
+// Sends one message and receives its reply. `lost` becomes true unless a good reply or an error
+// reply came: the stream is then out of step. The buffers are small because the fault handler may
+// run this on a signal stack of 8 KiB.
 static int exchange(ixy_client *client, unsigned command, const ixy_message *message,
                     ixy_reply *reply, bool *lost) {
   int64_t deadline_ms = ixy_now_ms() + TIMEOUT_MS;
   size_t sent = sizeof(header) + message->bytes;
   header out = {client->next_id++, command, sent, 0, 0}, in;
   int32_t fds[2] = {0, -1};
-  ixy_fd_list passed = {fds, 2};
+  ixy_fd_list passed = {fds, reply->takes_fd ? 2 : 0};
   char bytes[MAX_SENT_BYTES];
   if (sent > sizeof bytes) return -EMSGSIZE;
   memcpy(bytes, &out, sizeof out);
@@ -51,7 +52,7 @@ static int exchange(ixy_client *client, unsigned command, const ixy_message *mes
 int ixy_client_ask(ixy_client *client, unsigned command, const ixy_message *message,
                    ixy_reply *reply) {
   char spare[64];
-  ixy_reply none = {spare, sizeof spare, 0, -1};
+  ixy_reply none = {.payload = spare, .capacity = sizeof spare};
   bool lost = false;
   if (reply == NULL) reply = &none;
   reply->bytes = 0;
@@ -64,7 +65,7 @@ int ixy_client_ask(ixy_client *client, unsigned command, const ixy_message *mess
     client->fd = -1;
     result = -EIO;
   }
-  if (reply->fd >= 0 && (result != 0 || reply == &none)) {
+  if (reply->fd >= 0 && result != 0) {
     ixy_close(reply->fd);
     reply->fd = -1;
   }
@@ -74,7 +75,7 @@ int ixy_client_ask(ixy_client *client, unsigned command, const ixy_message *mess
 static unsigned version_number(const char *json, const char *name, unsigned absent) {
   const char *at = strstr(json, name);
   if (at == NULL) return absent;
-  at += strlen(name) + 1; // the closing quote
+  at += strlen(name) + 1; // past the closing quote
   at += strspn(at, " \t\r\n:");
   return *at >= '0' && *at <= '9' ? (unsigned)strtoul(at, NULL, 10) : absent;
 }
@@ -86,7 +87,7 @@ static int agree_on_version(ixy_client *client) {
   memset(out, 0, 4); // version 0.0
   memcpy(out + 4, json, sizeof json);
   ixy_message message = {.payload = out, .bytes = sizeof out};
-  ixy_reply reply = {in, sizeof in - 1, 0, -1};
+  ixy_reply reply = {.payload = in, .capacity = sizeof in - 1};
   int bad = ixy_client_ask(client, IXY_USER_VERSION, &message, &reply);
   if (bad != 0) return bad;
   uint16_t major;
@@ -98,8 +99,9 @@ static int agree_on_version(ixy_client *client) {
 }
 
 int ixy_client_connect(ixy_client *client, const char *path) {
-  client->fd = (int)ixy_unix_connect(path, TIMEOUT_MS);
-  if (client->fd < 0) return client->fd;
+  int fd = (int)ixy_unix_connect(path, TIMEOUT_MS);
+  if (fd < 0) return fd;
+  client->fd = fd;
   int bad = agree_on_version(client);
   if (bad != 0) ixy_client_close(client);
   return bad;
@@ -121,9 +123,8 @@ int ixy_client_read(ixy_client *client, unsigned region, uint64_t offset, unsign
                     uint64_t *value) {
   access_message out = {offset, region, width, 0}, in;
   ixy_message message = {.payload = &out, .bytes = 16};
-  ixy_reply reply = {&in, sizeof in, 0, -1};
+  ixy_reply reply = {.payload = &in, .capacity = sizeof in};
   int bad = ixy_client_ask(client, IXY_USER_REGION_READ, &message, &reply);
-  if (reply.fd >= 0) ixy_close(reply.fd);
   *value = ~0ULL;
   if (bad == 0 && reply.bytes != 16 + width) bad = -EPROTO;
   if (bad != 0) return bad;
@@ -136,6 +137,6 @@ int ixy_client_write(ixy_client *client, unsigned region, uint64_t offset, unsig
                      uint64_t value) {
   access_message out = {offset, region, width, value};
   ixy_message message = {.payload = &out, .bytes = 16 + width};
-  // Not posted: the reply says that the device has taken in every store before this one.
+  // The write is not posted: its reply says that the device has taken in every store before it.
   return ixy_client_ask(client, IXY_USER_REGION_WRITE, &message, NULL);
 }

@@ -46,7 +46,7 @@ static void detach(ixy_device *device) {
 void ixy_device_settle(ixy_device *device) {
   if (ixy_device_is_open(device)) return;
   ixy_client_close(&device->client);
-  // An open device holds its group's attachment.
+  // As long as a device is open, its group stays attached, also with no open fd of its own.
   if (device->group_refs == 0) detach(device);
 }
 
@@ -118,7 +118,7 @@ static int64_t device_fd(unsigned index, const char *name) {
   int bad = 0;
   if (!ixy_device_is_open(device)) {
     bad = ixy_device_connect(device);
-    // Devices of one container see the same memory, also those that come later.
+    // All devices of a container see the same memory, so a later one is told of what is there.
     if (bad == 0) bad = ixy_window_replay(device->container, device);
     if (bad != 0) ixy_log("%s: %s: %s", device->address, device->socket, strerror(-bad));
   }

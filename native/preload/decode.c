@@ -41,7 +41,7 @@ static int64_t read_immediate(cursor *c, unsigned bytes) {
   }
 }
 
-// modrm, sib and displacement. False where the operand is a register.
+// Reads past modrm, sib and displacement. False where the operand is a register.
 static bool read_modrm(cursor *c, ixy_instruction *out) {
   uint8_t modrm = *c->at++;
   uint8_t mode = modrm >> 6, base = modrm & 7;
@@ -51,7 +51,7 @@ static bool read_modrm(cursor *c, ixy_instruction *out) {
   if (base == 4) base = *c->at++ & 7; // a sib byte; its base 5 means the same as modrm's
   if (mode == 1) c->at += 1;
   else if (mode == 2 || base == 5) {
-    // Without a sib byte base 5 is rip + disp32, with one disp32 alone.
+    // Base 5 in mode 0 has a disp32: behind rip without a sib byte, alone with one.
     c->at += 4;
   }
   return true;
@@ -160,8 +160,8 @@ static bool decode_one_byte(cursor *c, uint8_t opcode, ixy_instruction *out) {
 bool ixy_decode(const uint8_t *code, ixy_instruction *out) {
   cursor c = {.at = code};
   memset(out, 0, sizeof *out);
-  // lock changes nothing for memory that only we touch; 3e and friends are padding; 67 changes
-  // the address, not the length. fs and gs are padding here too, the fault having the address.
+  // Only 66 matters, the 16-bit operand. F0, lock, changes nothing for memory that only we touch;
+  // 67 and the segments (26, 2E, 36, 3E, 64, 65) change the address, which the fault has told.
   for (;; c.at++) {
     uint8_t prefix = *c.at;
     if (prefix == 0x66) c.wide16 = true;

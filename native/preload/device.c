@@ -54,7 +54,8 @@ typedef struct {
   uint32_t argsz, flags, regions, irqs;
 } info_message;
 
-// The sparse areas of a reply; a malformed chain is a server that cannot be used.
+// Reads which areas of a region may be mapped. A server whose chain of capabilities is malformed
+// cannot be used.
 static int read_areas(ixy_region *region, const char *reply, size_t bytes) {
   struct vfio_region_info info;
   struct vfio_region_info_cap_sparse_mmap head;
@@ -83,7 +84,7 @@ static int ask_region(ixy_device *device, unsigned index) {
   struct vfio_region_info info = {.argsz = 1024, .index = index};
   char bytes[1024];
   ixy_message message = {.payload = &info, .bytes = sizeof info};
-  ixy_reply reply = {bytes, sizeof bytes, 0, -1};
+  ixy_reply reply = {.payload = bytes, .capacity = sizeof bytes, .takes_fd = true};
   if (region->fd >= 0) ixy_close(region->fd);
   memset(region, 0, sizeof *region);
   region->fd = -1;
@@ -103,11 +104,11 @@ static int ask_region(ixy_device *device, unsigned index) {
 int ixy_device_connect(ixy_device *device) {
   info_message info = {sizeof info, 0, 0, 0};
   ixy_message message = {.payload = &info, .bytes = sizeof info};
-  ixy_reply reply = {&info, sizeof info, 0, -1};
+  ixy_reply reply = {.payload = &info, .capacity = sizeof info};
   int bad = ixy_client_connect(&device->client, device->socket);
   if (bad != 0) return bad;
   bad = ixy_client_ask(&device->client, IXY_USER_GET_INFO, &message, &reply);
-  if (bad == 0 && (reply.bytes < sizeof info || reply.fd >= 0)) bad = -EPROTO;
+  if (bad == 0 && reply.bytes < sizeof info) bad = -EPROTO;
   device->flags = info.flags & (VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI);
   device->region_count = info.regions < IXY_REGIONS ? info.regions : IXY_REGIONS;
   device->irq_count = info.irqs;
@@ -127,7 +128,8 @@ static int64_t device_info(const ixy_device *device, struct vfio_device_info *in
 
 bool ixy_device_can_map(const ixy_device *device, unsigned index) {
   const ixy_region *region = &device->regions[index];
-  // BAR0 also where the server shares nothing of it: programs refuse a device without one.
+  // BAR0 can be mapped even where the server shares nothing of it, since programs refuse a device
+  // without; its pages then all trap.
   return index < IXY_BARS && region->size > 0 && (index == 0 || region->fd >= 0);
 }
 
@@ -154,10 +156,10 @@ static int64_t irq_info(ixy_device *device, struct vfio_irq_info *info) {
   }
   struct vfio_irq_info ask = {.argsz = sizeof ask, .index = info->index};
   ixy_message message = {.payload = &ask, .bytes = sizeof ask};
-  ixy_reply reply = {&ask, sizeof ask, 0, -1};
+  ixy_reply reply = {.payload = &ask, .capacity = sizeof ask};
   int bad = ixy_client_ask(&device->client, IXY_USER_GET_IRQ_INFO, &message, &reply);
   if (bad != 0) return bad;
-  if (reply.bytes != sizeof ask || reply.fd >= 0) return -EPROTO;
+  if (reply.bytes != sizeof ask) return -EPROTO;
   info->flags = ask.flags;
   info->count = ask.count;
   return 0;
@@ -183,15 +185,15 @@ static int send_irqs(ixy_device *device, const struct vfio_irq_set *set, unsigne
 
 static int64_t set_irqs(ixy_device *device, const struct vfio_irq_set *set) {
   if (set->argsz < sizeof *set || set->index >= device->irq_count) return -EINVAL;
-  // Errors and "give the device back" never come from a model.
+  // The error and request interrupts ("give the device back") never come from a model.
   if (set->index >= VFIO_PCI_ERR_IRQ_INDEX) return 0;
   uint32_t data = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
   size_t item = data == VFIO_IRQ_SET_DATA_EVENTFD ? 4 : data == VFIO_IRQ_SET_DATA_BOOL ? 1 : 0;
   if (set->count > 64 || set->argsz < sizeof *set + set->count * item) return -EINVAL;
   if (data != VFIO_IRQ_SET_DATA_EVENTFD)
     return send_irqs(device, set, set->start, set->count, item == 1 ? set->data : NULL, NULL, 0);
-  // Fds travel beside the message, so one message holds eventfds or disconnects, not both; and no
-  // more of them than the server takes.
+  // Fds travel beside a message and do not say which vector they are for, so one message connects
+  // vectors or disconnects them, not both; and it holds no more fds than the server takes.
   int fds[64];
   memcpy(fds, set->data, set->count * sizeof fds[0]);
   for (unsigned i = 0; i < set->count;) {
@@ -209,8 +211,8 @@ static int64_t set_irqs(ixy_device *device, const struct vfio_irq_set *set) {
 
 // --- Calls
 
-// The kernel saves config space over a reset, so that bus mastering survives it; a server does what
-// the function does, which is to forget.
+// The kernel restores config space after a reset, so that bus mastering survives it. A server
+// resets like the device itself, so COMMAND is written back here.
 static int reset(ixy_device *device) {
   uint64_t command = 0;
   int unknown = ixy_client_read(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, &command);
@@ -237,7 +239,7 @@ int64_t ixy_device_ioctl(ixy_device *device, unsigned long request, void *arg) {
   }
 }
 
-// In pieces of 4, 2 and 1 bytes, aligned, as the kernel does it.
+// Reads or writes in aligned pieces of 4, 2 and 1 bytes, as the kernel does it.
 int64_t ixy_device_access(ixy_device *device, void *data, size_t bytes, uint64_t position,
                           bool write) {
   unsigned index = position >> IXY_REGION_SHIFT;

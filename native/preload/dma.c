@@ -106,12 +106,13 @@ int64_t ixy_dma_map(ixy_container *c, void *arg) {
   return -ENOMEM;
 }
 
-// Where the piece that holds `iova` starts.
+// The IOVA at which the piece that holds `iova` starts.
 static uint64_t piece_start(const ixy_extent *extent, uint64_t iova) {
   return iova - (iova - extent->iova) % extent->piece;
 }
 
-// Takes [first, end), whole pieces, out of extent i. Needs room for one more extent.
+// Takes [first, end), which are whole pieces, out of extent i. The caller has reserved room for one
+// extent more.
 static void cut_extent(ixy_container *c, size_t i, uint64_t first, uint64_t end) {
   ixy_extent whole = c->extents[i], tail = whole;
   tail.iova = end;
@@ -142,7 +143,7 @@ int64_t ixy_dma_unmap(ixy_container *c, void *arg) {
   uint64_t end = iova + size, bytes = 0;
   size_t i = extent_after(c, iova);
   if (c->iommu == VFIO_TYPE1v2_IOMMU && i < c->extent_count) {
-    // Version 2 refuses to cut a mapping.
+    // Version 2 refuses a range that would cut a mapping in two.
     const ixy_extent *first = &c->extents[i];
     size_t j = extent_after(c, end - 1);
     if (first->iova < iova && piece_start(first, iova) != iova) return -EINVAL;

@@ -28,7 +28,7 @@ static const struct {
     ERROR(ENOTTY), ERROR(ENOSPC), ERROR(ERANGE), ERROR(ENOSYS), ERROR(EOPNOTSUPP),
 };
 
-// A container and a device have requests of the same number.
+// The kind is needed too: some requests of a container and of a device have the same number.
 static const struct {
   ixy_kind kind;
   unsigned long request;

@@ -23,7 +23,7 @@ static bool other(int fd) { return ixy_handle_of(fd).kind == IXY_OTHER; }
 #define __O_TMPFILE 020000000
 #endif
 
-// On x86-64 the function for 64-bit offsets is the same.
+// Gives a function its second name: on x86-64 off_t has 64 bits, so foo64 is the same as foo.
 #define SAME(name, as) IXY_EXPORT __attribute__((alias(#as))) __typeof__(as) name;
 
 // The argument behind `flags`, where there is one.
@@ -48,7 +48,7 @@ IXY_EXPORT int openat(int folder, const char *path, int flags, ...) {
   OURS_OR(path, IXY_REAL(openat)(folder, path, flags, MODE(flags)))
 }
 
-// What _FORTIFY_SOURCE makes of an open without a mode.
+// What a compiler with _FORTIFY_SOURCE calls for an open without a mode.
 int __open_2(const char *path, int flags);
 IXY_EXPORT int __open_2(const char *path, int flags) {
   OURS_OR(path, IXY_REAL(__open_2)(path, flags))
@@ -115,7 +115,7 @@ IXY_EXPORT int ioctl(int fd, unsigned long request, ...) {
   return (int)result_of(ixy_vfio_ioctl(ixy_handle_of(fd), request, arg));
 }
 
-// Position -1: where the fd stands, which then moves on.
+// Position -1 is where the fd stands, which then moves on.
 static ssize_t access_at(int fd, void *data, size_t bytes, int64_t position, bool write) {
   return result_of(ixy_vfio_access(ixy_handle_of(fd), data, bytes, position, write));
 }
@@ -140,7 +140,7 @@ IXY_EXPORT ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
 }
 SAME(pwrite64, pwrite)
 
-// What _FORTIFY_SOURCE makes of them, with the room that the compiler knows of.
+// What a compiler with _FORTIFY_SOURCE calls where it knows the room of the buffer.
 ssize_t __read_chk(int fd, void *data, size_t bytes, size_t room);
 IXY_EXPORT ssize_t __read_chk(int fd, void *data, size_t bytes, size_t room) {
   return bytes > room ? IXY_REAL(__read_chk)(fd, data, bytes, room) : read(fd, data, bytes);

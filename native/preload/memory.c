@@ -175,7 +175,7 @@ void *ixy_map_anonymous(void *address, size_t bytes, int protection, int flags) 
   return result;
 }
 
-// One private mapping, or the part of it that is asked for.
+// Puts a memfd with the same content in the place of private memory that is one mapping.
 static int share_part(uint64_t vaddr, uint64_t bytes, int protection) {
   int fd = new_memfd(bytes), result = 0;
   if (fd < 0) return -errno;
@@ -207,7 +207,8 @@ static bool read_line(const char *line, kernel_mapping *out) {
   return true;
 }
 
-// The line of /proc/self/maps about `vaddr`. No stdio: its buffers come from the program's heap.
+// Finds the line of /proc/self/maps that covers `vaddr`. It does without stdio, whose buffers come
+// from the program's heap.
 static bool find_kernel_mapping(uint64_t vaddr, kernel_mapping *out) {
   char line[512], block[2048];
   size_t length = 0;
@@ -235,7 +236,8 @@ int ixy_mapping_share(uint64_t vaddr, uint64_t bytes) {
   uint64_t end = vaddr + bytes;
   kernel_mapping m;
   for (uint64_t at = vaddr; at < end;) {
-    // Looked up again after each part: remapping changes the list. A stack is in use right now.
+    // Looked up again after each part, since remapping changes the list. A stack is refused: the
+    // running code uses it.
     if (!find_kernel_mapping(at, &m) || m.stack || m.rights[0] != 'r' || m.rights[3] != 'p')
       return -EFAULT;
     uint64_t part = (m.last < end ? m.last : end) - at;

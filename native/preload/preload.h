@@ -150,8 +150,9 @@ typedef struct {
 typedef struct {
   void *payload;
   size_t capacity;
-  size_t bytes; // payload bytes that came
-  int fd;       // the fd that came along, or -1
+  bool takes_fd; // else a reply with an fd is a broken one
+  size_t bytes;  // payload bytes that came
+  int fd;        // the fd that came along, or -1
 } ixy_reply;
 
 int ixy_client_connect(ixy_client *client, const char *path);

@@ -46,8 +46,8 @@ void ixy_vfio_duplicate(int fd, int copy) {
   if (ixy_handle_put(copy, handle)) ixy_handle_count(handle, 1);
 }
 
-// What a child of fork or vfork closes are its copies: that must not end what the parent uses, and
-// a child of vfork shares the table of handles with it.
+// A child of fork or vfork closes its own copies of the fds, which must not end what the parent
+// uses. A child of vfork also shares the table of handles with its parent, so it leaves that alone.
 void ixy_vfio_close(int fd) {
   ixy_handle handle = ixy_handle_of(fd);
   if (handle.kind == IXY_OTHER) return;
@@ -115,7 +115,7 @@ void *ixy_vfio_map(ixy_handle handle, void *address, size_t bytes, int protectio
 }
 
 void ixy_vfio_unmapped(uint64_t vaddr, uint64_t bytes) {
-  // Programs unmap often, and BARs rarely: the lock only for those.
+  // Programs unmap often and BARs rarely, so only an unmapped BAR takes the lock.
   if (!ixy_bar_pages_in(vaddr, bytes)) return;
   IXY_HOLD(&lock);
   ixy_bar_forget(vaddr, bytes);

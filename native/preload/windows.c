@@ -17,7 +17,7 @@ typedef struct {
   uint64_t iova, size;
 } unmap_message;
 
-// Around the interrupt window of x86, as Linux reports it.
+// Below and above the interrupt window of x86, as Linux reports it.
 const ixy_aperture ixy_apertures[IXY_APERTURES] = {{0, 0xFEDFFFFF},
                                                    {0xFEF00000, (1ULL << 48) - 1}};
 
@@ -56,7 +56,7 @@ static void close_window(ixy_container *c, size_t i) {
   c->windows[i] = c->windows[--c->window_count];
 }
 
-// Takes the window's hold on its file, also where it fails.
+// The window's hold on its file passes to the container; where this fails, it is released.
 static int open_window(ixy_container *c, const ixy_window *window) {
   int bad = IXY_RESERVE(c->windows, c->window_capacity, c->window_count + 1) ? 0 : -ENOMEM;
   unsigned d;
@@ -66,7 +66,7 @@ static int open_window(ixy_container *c, const ixy_window *window) {
     c->windows[c->window_count++] = *window;
     return 0;
   }
-  // The last one asked is the one that refused.
+  // The device asked last refused; those before it are to forget the window again.
   for (unsigned done = 0; done + 1 < d; done++)
     if (sees(ixy_device_at(done), c)) take_back(ixy_device_at(done), window);
   ixy_file_release(window->file);
@@ -85,7 +85,7 @@ static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size) {
   return a < b + b_size && b < a + a_size;
 }
 
-// Replaces a window that took in more than was mapped by what was mapped in it.
+// Replaces a window that covers more than was mapped by windows for what was mapped in it.
 static int shrink_window(ixy_container *c, size_t i) {
   ixy_window old = c->windows[i];
   int bad = 0;
@@ -120,10 +120,10 @@ int ixy_window_map(ixy_container *c, const ixy_mapping *from, uint64_t vaddr, ui
     }
     int bad = shrink_window(c, i);
     if (bad != 0) return (ixy_file_release(from->file), bad);
-    i = (size_t)-1; // the windows were shuffled
+    i = (size_t)-1; // shrinking reordered the windows: start again
   }
   ixy_window window = {iova, size, size, from->file, offset, flags};
-  // All of the mapping, where nothing is in the way.
+  // A window over all of the mapping, where no other window is in the way.
   ixy_window whole = {iova - (vaddr - from->vaddr), from->size, size, from->file,
                       from->file_offset, flags};
   bool greedy = !exact && size < from->size && iova >= vaddr - from->vaddr &&

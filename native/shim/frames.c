@@ -12,7 +12,7 @@ typedef struct {
   size_t n;
 } batch;
 
-// Offsets are bit patterns of u32: an arena reaches to 4 GiB.
+// Reads arguments 0 to 4. Offsets are bit patterns of u32, since an arena reaches to 4 GiB.
 static batch read_batch(ixy_args *args, bool writing, size_t max_length) {
   batch b;
   b.fd = ixy_arg_fd(args, 0);
@@ -28,7 +28,7 @@ static batch read_batch(ixy_args *args, bool writing, size_t max_length) {
   return b;
 }
 
-// What a batch gives that stopped at `result`: an errno only when no frame moved.
+// What to return for a batch that stopped at `result`: an errno only when no frame moved.
 static int64_t outcome(int64_t result, size_t moved) {
   return result < 0 && result != -EAGAIN && moved == 0 ? result : (int64_t)moved;
 }

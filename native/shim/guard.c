@@ -56,9 +56,9 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(number);
   } else {
-    // The faulting instruction runs again and the default action ends the process.
+    // The faulting instruction runs again, and the default action then ends the process.
     signal(SIGBUS, SIG_DFL);
-    // One that kill(2) sent has no instruction to run again.
+    // A signal that kill(2) sent has no instruction to run again.
     if (info->si_code <= 0) raise(SIGBUS);
   }
 }

@@ -27,7 +27,7 @@ static int64_t js_mmapFixed(ixy_args *args) {
   return args->failed ? 0 : map_fixed(address, size, prot, flags, fd, offset);
 }
 
-// Same kind of pages as V8 gave the reservation: private, zero, not reserved in swap.
+// Maps the kind of pages that V8 made the reservation of: private, zero, not reserved in swap.
 static int64_t js_remapPlain(ixy_args *args) {
   int64_t address = ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
   int64_t size = ixy_arg_int(args, 1, 1, IXY_MAX_SAFE);

@@ -88,7 +88,8 @@ static watcher *find(napi_env env, int64_t id, bool unlink) {
   return found;
 }
 
-// On the thread of its environment; `w` is unlinked and is freed when the function is finalized.
+// Runs on the thread of its environment. `w` is off the list, and is freed when the threadsafe
+// function is finalized.
 static void stop_watcher(watcher *w) {
   __atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
   wake(w);
@@ -97,7 +98,7 @@ static void stop_watcher(watcher *w) {
   napi_release_threadsafe_function(w->deliver, napi_tsfn_abort);
 }
 
-// Hooks run last in, first out: after this one comes the hook of the threadsafe function.
+// Cleanup hooks run last in, first out: the threadsafe function's own hook comes after this one.
 static void on_env_end(void *data) {
   watcher *w = data;
   if (find(w->env, w->id, true) != NULL) stop_watcher(w);
@@ -107,7 +108,7 @@ static int start_thread(watcher *w) {
   sigset_t all, old;
   sigfillset(&all);
   sigdelset(&all, SIGBUS);
-  // Signals belong to the threads of Node.
+  // All signals but SIGBUS (guard.c) are left to the threads of Node.
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int error = pthread_create(&w->thread, NULL, watch_loop, w);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
