@@ -76,7 +76,7 @@ function load(): Foreign {
   const require = createRequire(import.meta.url);
   try {
     const ffi = require('ffi-napi') as Ffi;
-    const ref = require('ref-napi') as Ref;
+    const ref = require('@2060.io/ref-napi') as Ref;
     const makeStruct = (require('ref-struct-di') as (ref: Ref) => StructMaker)(ref);
     const library = new ffi.DynamicLibrary(shimFile, ffi.DynamicLibrary.FLAGS.RTLD_NOW);
     const symbol = library.get('ixy_ioctl');
@@ -91,7 +91,7 @@ function load(): Foreign {
     };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    const detail = `kernel VFIO needs ffi-napi, ref-napi and ref-struct-di, which did not load (${why}); run \`npm install\` with cc, c++, make and python3 present, then \`npm run build\``;
+    const detail = `kernel VFIO needs ffi-napi, @2060.io/ref-napi and ref-struct-di, which did not load (${why}); run \`npm install\` with cc, c++, make and python3 present, then \`npm run build\``;
     throw new VfioError('load ffi-napi', 0, 'node_modules', detail);
   }
 }
