@@ -3,27 +3,40 @@
 // spawned commands run it.
 
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, mergeConfig } from 'vitest/config';
 
-const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const root = fileURLToPath(new URL('.', import.meta.url));
 const countsFile = process.env.IXY_TEST_COUNTS;
 
-export default defineConfig({
-  resolve: { alias: { 'ixy.ts': at('./src/index.ts') } },
+/** What `npm test`, `npm run test:quiet` and `npm run test:dpdk` have in common. */
+const common = defineConfig({
+  root,
+  resolve: { alias: { 'ixy.ts': `${root}src/index.ts` } },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/vm/**', 'test/dpdk/**', 'test/quiet/**', 'node_modules/**'],
     pool: 'forks',
-    // Most of the time goes into waiting for child processes; the default leaves one worker on two CPUs.
-    maxWorkers: 2,
     isolate: true,
-    testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
-    setupFiles: [at('./scripts/test-watchdog.mjs')],
+    setupFiles: ['./test/support/seed.mjs'],
     reporters:
       countsFile === undefined
         ? ['default']
-        : ['default', [at('./scripts/test-counts.mjs'), { file: countsFile }]],
+        : ['default', ['./test/support/counts-reporter.mjs', { file: countsFile }]],
+  },
+});
+
+/** The configuration of a run apart from `npm test`: the same, but one file after the other. */
+export function runApart(test: NonNullable<typeof common.test>): typeof common {
+  return mergeConfig(common, { test: { fileParallelism: false, ...test } });
+}
+
+export default mergeConfig(common, {
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/vm/**', 'test/dpdk/**', 'test/quiet/**', 'node_modules/**'],
+    // Most of the time goes into waiting for child processes; the default leaves one worker on two CPUs.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    setupFiles: ['./test/support/watchdog.mjs'],
   },
 });

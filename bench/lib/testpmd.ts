@@ -17,7 +17,7 @@ function checkout(): string {
 const at = (path: string) => join(checkout(), path);
 const UNAVAILABLE = 77;
 
-/** What scripts/fetch-dpdk.mjs prints. */
+/** What test/dpdk/fetch.mjs prints. */
 export interface Dpdk {
   readonly version: string;
   readonly testpmd: string;
@@ -32,12 +32,11 @@ export interface Dpdk {
  * @returns why there is none, where packages cannot be had
  */
 export function fetchDpdk(suite: string | undefined): Dpdk | string {
-  const args = [at('scripts/fetch-dpdk.mjs')];
-  if (suite !== undefined) args.push('--suite', suite);
+  const args = [at('test/dpdk/fetch.mjs'), ...(suite === undefined ? [] : [suite])];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   const reason = stderr.trim().split('\n').at(-1) ?? '';
   if (status === UNAVAILABLE) return reason;
-  if (status !== 0) throw new Error(`fetch-dpdk: status ${status}: ${reason}`);
+  if (status !== 0) throw new Error(`test/dpdk/fetch.mjs: status ${status}: ${reason}`);
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Dpdk;
 }
 

@@ -7,8 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
-import { output, UnavailableError } from './apt.mjs';
-import { filesUnder } from './packages.mjs';
+import { filesUnder, findFile, output, UnavailableError, unpack } from '../support/debian.mjs';
 
 const SOURCE_PACKAGE = 'linux-source-6.12';
 const BUILD_TOOLS = ['flex', 'bison', 'm4'];
@@ -49,7 +48,7 @@ function buildTools(apt, folder, tools) {
   const bin = join(folder, 'bin');
   mkdirSync(bin);
   const debs = [...BUILD_TOOLS.map((name) => `${name}/trixie`), ...LIBRARIES];
-  for (const deb of apt.download(debs)) output('dpkg-deb', ['-x', deb, root]);
+  unpack(apt.download(debs), root);
   for (const name of BUILD_TOOLS) wrap(bin, root, tools, name);
   const libraries = ['elf', 'z'].map((name) => `${root}/usr/lib/x86_64-linux-gnu/lib${name}.a`);
   return {
@@ -75,14 +74,13 @@ function buildTools(apt, folder, tools) {
 export function buildKernel(apt, folder, tools, say) {
   const missing = HOST_PROGRAMS.filter((program) => !has(program));
   if (missing.length > 0) throw new UnavailableError(`a kernel build needs ${missing.join(', ')}`);
-  const version = apt.candidate(SOURCE_PACKAGE);
+  const { version } = apt.show(SOURCE_PACKAGE);
   say(`${SOURCE_PACKAGE} ${version}, and building it: takes 10 minutes and 2 GB`);
   const work = join(folder, 'work');
   mkdirSync(work);
   const { env, args: fixed } = buildTools(apt, work, tools);
-  const [deb] = apt.download([`${SOURCE_PACKAGE}=${version}`]);
-  output('dpkg-deb', ['-x', deb, work]);
-  const archive = filesUnder(work).find((path) => /linux-source-[^/]*\.tar\.xz$/.test(path));
+  unpack(apt.download([`${SOURCE_PACKAGE}=${version}`]), work);
+  const archive = findFile(filesUnder(work), /linux-source-[^/]*\.tar\.xz$/);
   output('tar', ['-xf', archive, '-C', work]);
   const tree = join(work, basename(archive, '.tar.xz'));
   writeFileSync(

@@ -1,23 +1,24 @@
-// QEMU, guest kernels, busybox and ethtool from Debian's packages, unpacked into the cache folder:
-// nothing is installed, root is not needed. Mirror and keys come from the system's own apt
-// configuration; package lists are kept apart from the system's. Whatever cannot be had here
-// (no apt, no network) is an UnavailableError, which callers count as a skip.
+// QEMU, guest kernels, busybox and ethtool from Debian's packages, unpacked into the cache folder. Whatever cannot be
+// had here (no apt, no network) is an UnavailableError, which callers count as a skip.
 
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { output, PrivateApt, QEMU_SUITE } from './apt.mjs';
+import {
+  cacheFolder,
+  filesUnder,
+  findFile,
+  makeFolder,
+  output,
+  PrivateApt,
+  UnavailableError,
+  unpack,
+} from '../support/debian.mjs';
 import { moduleDependencies } from './modules.mjs';
 
+/** Debian's releases that packages are taken from. vfio-user-pci came with QEMU 10.1; trixie has 10.0. */
+const QEMU_SUITE = 'trixie-backports';
+const SUITES = ['bookworm', 'trixie', QEMU_SUITE];
+const METAPACKAGE = 'linux-image-amd64';
 const TOOLS = ['qemu-system-x86', 'busybox-static', 'ethtool'];
 /** What a guest loads; what these depend on comes along. */
 const GUEST_MODULES = [
@@ -29,46 +30,43 @@ const GUEST_MODULES = [
   'virtio_pci',
   '8021q',
 ];
-/** A folder with other contents under the same names gets another number. */
-const LAYOUT = 1;
+/** Everything that is fetched or built for guests; with other contents under the same names it gets another number. */
+const FOLDER = 'vm-1';
 
-/** Folder of everything that is fetched or built for guests. */
-export function cacheFolder() {
-  const checkout = fileURLToPath(new URL('../..', import.meta.url));
-  return join(process.env.IXY_CACHE_DIR || join(checkout, '.cache'), `vm-${LAYOUT}`);
+/** The packages linux-* that a package wants in one version, as [{ name, version }]. */
+function exactDepends(apt, { name, version }) {
+  const { depends } = apt.show(`${name}=${version}`);
+  return [...depends.matchAll(/(linux-[^\s,]+) \(= ([^)]+)\)/g)].map((match) => ({
+    name: match[1],
+    version: match[2],
+  }));
 }
 
-/** Fills `folder` by way of a draft beside it: a folder that exists is whole. */
-function make(folder, fill) {
-  if (existsSync(folder)) return;
-  const draft = `${folder}.${process.pid}`;
-  rmSync(draft, { recursive: true, force: true });
-  mkdirSync(draft, { recursive: true });
-  try {
-    fill(draft);
-    renameSync(draft, folder);
-  } catch (error) {
-    // Another run may have been first.
-    if (!(error.code === 'ENOTEMPTY' && existsSync(folder))) throw error;
-  } finally {
-    rmSync(draft, { recursive: true, force: true });
-  }
-}
-
-/** Paths of everything below a folder. */
-export function filesUnder(folder) {
-  return readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name)));
+/**
+ * The kernel that a suite's metapackage stands for.
+ * @returns { release, version, packages }: NAME=VERSION, more than one where image and modules are packed apart
+ */
+function findKernel(apt, suite) {
+  const rows = apt.ask('apt-cache', ['madison', METAPACKAGE]).split('\n');
+  const row = rows.find((line) => line.includes(` ${suite}/`));
+  const meta = row?.split('|')[1]?.trim();
+  if (meta === undefined) throw new UnavailableError(`${suite} has no ${METAPACKAGE}`);
+  const depends = exactDepends(apt, { name: METAPACKAGE, version: meta });
+  const image = depends.find(({ name }) => name.startsWith('linux-image-'));
+  const release = image?.name.replace(/^linux-image-/, '');
+  if (release === undefined) throw new Error(`${METAPACKAGE} ${meta} names no image`);
+  const parts = exactDepends(apt, image).filter(({ name }) => name.endsWith(`-${release}`));
+  const packages = [image, ...parts].map(({ name, version }) => `${name}=${version}`);
+  return { release, version: image.version, packages };
 }
 
 /** Keeps of an image package: vmlinuz, config, and the modules of a guest, decompressed. */
 function unpackKernel(debs, folder, busybox) {
   const whole = join(folder, 'whole');
-  for (const deb of debs) output('dpkg-deb', ['-x', deb, whole]);
+  unpack(debs, whole);
   const files = filesUnder(whole);
   for (const part of ['vmlinuz', 'config']) {
-    const file = files.find((path) => basename(path).split('-')[0] === part);
-    if (file === undefined) throw new Error(`${debs} hold no ${part}`);
-    copyFileSync(file, join(folder, part));
+    copyFileSync(findFile(files, new RegExp(`/${part}-[^/]*$`)), join(folder, part));
   }
   const byName = new Map();
   for (const path of files) {
@@ -108,11 +106,7 @@ const HEADER_SUITES = ['trixie', 'trixie-backports'];
 /** Where the parts of an unpacked tools folder are. */
 function toolPaths(root) {
   const files = filesUnder(root);
-  const one = (pattern) => {
-    const found = files.find((path) => pattern.test(path));
-    if (found === undefined) throw new Error(`the packages hold no ${pattern}`);
-    return found;
-  };
+  const one = (pattern) => findFile(files, pattern);
   return {
     root,
     loader: one(/\/ld-linux-x86-64\.so\.2$/),
@@ -127,7 +121,7 @@ function toolPaths(root) {
 }
 
 function fetchKernel(apt, folder, suite, tools, say) {
-  const { release, version, packages } = apt.kernel(suite);
+  const { release, version, packages } = findKernel(apt, suite);
   say(`Linux ${release} ${version}`);
   unpackKernel(apt.download(packages), folder, tools.busybox);
   writeFileSync(join(folder, 'release'), `${release}\n${version}\n`);
@@ -141,47 +135,36 @@ function fetchKernel(apt, folder, suite, tools, say) {
  * @throws UnavailableError
  */
 export function guestParts(kinds, say = () => {}, builders = {}) {
-  const cache = cacheFolder();
-  mkdirSync(cache, { recursive: true });
-  const aptFolder = join(cache, `apt.${process.pid}`);
-  let apt;
-  const privateApt = () => {
-    if (apt === undefined) say('package lists');
-    apt ??= new PrivateApt(aptFolder);
-    return apt;
-  };
+  const cache = cacheFolder(FOLDER);
+  const apt = new PrivateApt(join(cache, `apt.${process.pid}`), SUITES);
   try {
     const root = join(cache, 'tools');
-    make(root, (draft) => {
-      const from = privateApt();
+    makeFolder(root, (draft) => {
       say(TOOLS.join(', '));
-      const debs = from.downloadAll(TOOLS, QEMU_SUITE);
-      for (const name of readdirSync(debs))
-        if (name.endsWith('.deb')) output('dpkg-deb', ['-x', join(debs, name), draft]);
+      unpack(apt.downloadAll(TOOLS, QEMU_SUITE), draft);
     });
     const tools = toolPaths(root);
     const kernels = {};
     for (const kind of kinds) {
       const folder = join(cache, `kernel-${kind}`);
-      make(folder, (draft) => {
+      makeFolder(folder, (draft) => {
         const build = builders[kind];
-        if (build === undefined) fetchKernel(privateApt(), draft, kind, tools, say);
-        else build(privateApt(), draft, tools, say);
+        if (build === undefined) fetchKernel(apt, draft, kind, tools, say);
+        else build(apt, draft, tools, say);
       });
       const [release, version] = readFileSync(join(folder, 'release'), 'utf8').split('\n');
       kernels[kind] = { release, version, folder };
     }
     const headers = HEADER_SUITES.map((suite) => {
       const folder = join(cache, `headers-${suite}`);
-      make(folder, (draft) => {
+      makeFolder(folder, (draft) => {
         say(`kernel headers of ${suite}`);
-        for (const deb of privateApt().download([`linux-libc-dev/${suite}`]))
-          output('dpkg-deb', ['-x', deb, draft]);
+        unpack(apt.download([`linux-libc-dev/${suite}`]), draft);
       });
       return { suite, include: join(folder, 'usr/include') };
     });
     return { tools, kernels, headers };
   } finally {
-    rmSync(aptFolder, { recursive: true, force: true });
+    apt.close();
   }
 }

@@ -8,7 +8,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { output, UnavailableError } from './apt.mjs';
+import { output, UnavailableError } from '../support/debian.mjs';
 import { Guest } from './guest.mjs';
 import { buildKernel } from './kernel-build.mjs';
 import { guestParts } from './packages.mjs';
