@@ -29,8 +29,8 @@ export function output(command, args, options = {}) {
   throw new Error(`${[command, ...args.slice(-3)].join(' ')}: status ${result.status}: ${said}`);
 }
 
-/** The same, where failing means that there is no network or no such package. */
-function attempt(command, args, options) {
+/** The same, where failing means that there is no network or no such package. @throws UnavailableError */
+export function attempt(command, args, options) {
   try {
     return output(command, args, options);
   } catch (error) {
