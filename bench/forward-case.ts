@@ -4,9 +4,8 @@
 // device's work is not timed. A run is thousands of rounds of a ring's fill, and
 // its result the median round: what other processes take of the CPU falls out.
 // Prints one line a run.
-// Usage: node dist/bench/forward-case.js forward|fused|rx|tx DEVICES BATCH PACKETS RUNS
+// Usage: node dist/bench/forward-case.js forward|rx|tx DEVICES BATCH PACKETS RUNS
 
-import { openFused } from '#dist/ixgbevf/queue/queues.js';
 import { processArena } from '#dist/memory/arena.js';
 import { BUF_LIMIT, LENGTH_TABLE } from '#dist/memory/layout.js';
 import { createMempool } from '#dist/memory/mempool.js';
@@ -20,11 +19,8 @@ const [, , shape = '', devices = '', batchText = '', packetText = '', runText = 
 const batch = Number(batchText);
 const packets = Number(packetText);
 const runs = Number(runText);
-if (
-  !['forward', 'fused', 'rx', 'tx'].includes(shape) ||
-  !(batch >= 1 && packets >= 1 && runs >= 1)
-) {
-  console.error('usage: forward-case forward|fused|rx|tx DEVICES BATCH PACKETS RUNS');
+if (!['forward', 'rx', 'tx'].includes(shape) || !(batch >= 1 && packets >= 1 && runs >= 1)) {
+  console.error('usage: forward-case forward|rx|tx DEVICES BATCH PACKETS RUNS');
   process.exit(2);
 }
 
@@ -40,16 +36,7 @@ async function makeLoop(from: StubNic, to: StubNic): Promise<() => number> {
   const { module } = await freshCopy('./forward-loops', import.meta.url, forwardLoops);
   if (shape === 'rx') return module.makeRx(from.rx, mempool, batch);
   if (shape === 'tx') return module.makeTx(to.tx, mempool, lengths, batch);
-  if (shape === 'forward') return module.makeForward(from.rx, to.tx, bytes, batch);
-  const fused = await openFused(from.rx.handle, to.tx.handle, module.makeTouch(bytes));
-  return () => {
-    let moved = 0;
-    for (;;) {
-      const n = fused(batch);
-      if (n === 0) return moved;
-      moved += n;
-    }
-  };
+  return module.makeForward(from.rx, to.tx, bytes, batch);
 }
 
 const loops: (() => number)[] = [];

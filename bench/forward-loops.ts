@@ -59,13 +59,3 @@ export function makeTx(
     return moved;
   };
 }
-
-/** What the fused loop calls for each frame. */
-export function makeTouch(
-  bytes: Uint8Array,
-): (buf: number, offset: number, length: number) => number {
-  return (_buf, offset, length) => {
-    bytes[offset]++;
-    return length;
-  };
-}

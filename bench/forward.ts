@@ -50,12 +50,11 @@ const IXY = 'C, ixy shape';
 const SIDE = 'C, side tables';
 const FUSED = 'C, fused';
 const BASELINES: readonly Contender[] = [c(IXY, 'ixy'), c(SIDE, 'side'), c(FUSED, 'fused')];
-const COMPARED: readonly Contender[] = [js('forward', 'forward', 2), js('fused', 'fused', 2)];
+const COMPARED: readonly Contender[] = [js('forward', 'forward', 2)];
 const OTHERS: readonly Contender[] = [
   js('rx', 'rx', 2),
   js('tx', 'tx', 2),
   js('forward, one device', 'forward', 1),
-  js('fused, one device', 'fused', 1),
   js('rx, one device', 'rx', 1),
   js('tx, one device', 'tx', 1),
 ];
@@ -118,10 +117,7 @@ console.log(
 );
 
 type Row = { nsPerPacket: number; vsIxyC: number; vsSideC: number; vsFusedC: number };
-const result: { forward: Record<string, Row>; fused: Record<string, Row> } = {
-  forward: {},
-  fused: {},
-};
+const result: { forward: Record<string, Row> } = { forward: {} };
 const table = new Map<number, Samples>(batches.map((batch) => [batch, new Map()]));
 const comparisons = new Map<number, Comparison[]>(batches.map((batch) => [batch, []]));
 for (let run = 1; run <= runs; run++) {
@@ -145,7 +141,7 @@ for (const [batch, samples] of table) {
     const text = [low, median(list), high].map((ns) => ns.toFixed(2).padStart(6)).join(' /');
     console.log(`  ${name.padEnd(20)} ${text}`);
   }
-  for (const name of ['forward', 'fused'] as const) {
+  for (const name of ['forward'] as const) {
     const row: Row = {
       nsPerPacket: median(samples.get(name) ?? []),
       vsIxyC: ratioOf(batch, name, IXY),
@@ -159,7 +155,7 @@ for (const [batch, samples] of table) {
   }
 }
 if (batches.includes(1) && batches.includes(32)) {
-  for (const name of ['forward', 'fused']) {
+  for (const name of ['forward']) {
     // At the speed at which C was fastest: the medians of two batch sizes may be of different host states.
     const at = (batch: number): number =>
       ratioOf(batch, name, SIDE) * sorted(table.get(batch)?.get(SIDE) ?? [])[0];

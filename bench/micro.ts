@@ -4,7 +4,6 @@
 // Usage: npm run bench:micro
 
 import { bench, group, run } from 'mitata';
-import { openFused } from '#dist/ixgbevf/queue/queues.js';
 import { processArena } from '#dist/memory/arena.js';
 import { createMempool } from '#dist/memory/mempool.js';
 import { makeStubNic } from './stub-nic.ts';
@@ -13,9 +12,6 @@ const BATCH = 32;
 const FRAME = 60;
 const mempool = createMempool(processArena(), { count: 4096 });
 const nic = await makeStubNic(mempool);
-const other = await makeStubNic(mempool);
-const fusedFrom = await makeStubNic(mempool);
-const fused = await openFused(fusedFrom.rx.handle, other.tx.handle, (_buf, _at, length) => length);
 const bufs = new Int32Array(BATCH);
 
 group('mempool', () => {
@@ -38,11 +34,6 @@ group(`one call for up to ${BATCH} frames, the stub NIC's work in it`, () => {
     nic.drain();
     const n = nic.rx.batch(bufs, 0, BATCH);
     nic.tx.batch(bufs, 0, n);
-  });
-  bench('fused', () => {
-    fusedFrom.fill(FRAME, BATCH);
-    other.drain();
-    fused(BATCH);
   });
 });
 

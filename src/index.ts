@@ -4,10 +4,8 @@ export { RX_FLAGS } from './hw/descriptors.ts';
 export type { Health } from './ixgbevf/health.ts';
 export type { LinkState } from './ixgbevf/link.ts';
 export type { VfOptions } from './ixgbevf/options.ts';
-export type { FrameCallback } from './ixgbevf/queue/fused-ring.ts';
 export type { QueueHandle } from './ixgbevf/queue/memory.ts';
 export {
-  openFused,
   openRxQueue,
   openTxQueue,
   type QueueCounters,

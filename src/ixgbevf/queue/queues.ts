@@ -11,7 +11,6 @@ import { type Clock, systemClock } from '../../support/clock.ts';
 import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../../support/code-copy.ts';
 import { VfioError } from '../../support/errors.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
-import * as fusedRing from './fused-ring.ts';
 import { CLOSED, COUNT_UNIT, QUEUE, type QueueHandle } from './memory.ts';
 import type { Batch, Doorbell } from './rx-ring.ts';
 import * as rxRing from './rx-ring.ts';
@@ -171,9 +170,6 @@ export class TxQueue extends Queue {
   }
 }
 
-/** What a stopped or closed queue is asked with: returns 0 or throws. */
-const NO_BUFFERS = new Int32Array(0);
-
 function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbell {
   const offset = at(handle.kind === 'rx' ? VFRDT : VFTDT, handle.index);
   return (tail) => {
@@ -216,45 +212,4 @@ export async function openTxQueue(
 ): Promise<TxQueue> {
   const copy = await freshCopy('./tx-ring', import.meta.url, txRing);
   return new TxQueue(handle, copy, doorbellOf(handle, device), clock);
-}
-
-/**
- * Makes one direction of a forwarder in a single pass: receive, call back, transmit. Faster than `batch` on both
- * queues by about a nanosecond a packet. The two queues must share one mempool; a mempool in debug mode is not
- * checked here. Do not use the queues' own `batch` while it runs.
- * @param callback called for each frame; says how many bytes leave, 0 to drop it. Make a closure of its own for
- *   each direction: shared code is slower
- * @param device needed only where the tail registers are trapped: the devices of the rx and the tx queue
- * @returns a function that takes up to n frames (1 up) and gives their number; it never blocks
- * @throws RangeError where the queues do not share a mempool
- */
-export async function openFused(
-  rx: QueueHandle,
-  tx: QueueHandle,
-  callback: fusedRing.FrameCallback,
-  devices: { readonly rx?: VfioDevice; readonly tx?: VfioDevice } = {},
-): Promise<(n: number) => number> {
-  const receiving = await openRxQueue(rx, devices.rx);
-  const sending = await openTxQueue(tx, devices.tx);
-  const views = viewsOf(rx.memory);
-  if (views.i32[rx.state + QUEUE.MEMPOOL] !== views.i32[tx.state + QUEUE.MEMPOOL]) {
-    throw new RangeError(
-      'openFused: expected an rx and a tx queue over one mempool, got two mempools; open both devices with the same one',
-    );
-  }
-  const state = views.i32[rx.state + QUEUE.MEMPOOL];
-  const mempool = new Mempool({ memory: rx.memory, state }, views);
-  const copy = await freshCopy('./fused-ring', import.meta.url, fusedRing);
-  return copy.module.makeFused({
-    views,
-    rxState: rx.state,
-    txState: tx.state,
-    headroom: mempool.headroomBytes,
-    bufferBytes: mempool.bufferBytes,
-    rxDoorbell: doorbellOf(rx, devices.rx),
-    txDoorbell: doorbellOf(tx, devices.tx),
-    clean: () => sending.clean(),
-    idle: () => receiving.batch(NO_BUFFERS, 0, 0),
-    callback,
-  });
 }

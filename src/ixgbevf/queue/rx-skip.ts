@@ -1,6 +1,6 @@
 // What the receive loops leave aside: frames that arrived damaged, or larger than
 // a buffer and so in several. They are dropped here and their slots keep their
-// buffers, so that the loops of rx-ring.ts and fused-ring.ts hold nothing but the
+// buffers, so that the loop of rx-ring.ts holds nothing but the
 // way of a whole frame.
 
 import { RX_FRAME_ERRORS, RX_STATUS } from '../../hw/descriptors.ts';
