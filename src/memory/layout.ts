@@ -1,5 +1,5 @@
-// Where things lie in the arena, and the views through which code reaches it.
-// Numbers only: a Worker that was posted the memory builds the same views.
+// Where things lie in the arena, and the views through which code reaches it. They
+// are numbers only, so a Worker that was posted the memory builds the same views.
 //
 //   0            null page: buffer 0 and offset 0 never exist, so 0 means "none"
 //   CONTROL      ring and mempool state, free stacks: shared between threads, never seen by a device
@@ -62,9 +62,4 @@ export function viewsOf(memory: SharedMemory): ArenaViews {
     f64: new Float64Array(buffer),
     u64: new BigUint64Array(buffer),
   };
-}
-
-/** Byte offset of a buffer's first byte. */
-export function bufOffset(buf: number): number {
-  return (buf << BUF_SHIFT) >>> 0;
 }

@@ -1,7 +1,8 @@
-// HOT. A mempool: packet buffers as integers on a free stack in shared memory.
-// One owner thread takes and gives; the rings of that thread work on the same
-// stack directly. Metadata lies in the arena's side tables (layout.ts).
-// It does not grow; when it is empty it gives fewer, and counts.
+// HOT. A mempool: packet buffers, which are integers, on a free stack in shared
+// memory. One thread owns it, takes from it and gives back to it; the rings of that
+// thread work on the same stack directly. Metadata of packets lies in the arena's
+// side tables (layout.ts). A mempool does not grow: when it is empty it gives fewer
+// buffers than it was asked for, and counts that.
 
 import type { Arena } from './arena.ts';
 import { type ArenaViews, BUF_LIMIT, BUF_SHIFT, BUF_UNIT, OWNER_TABLE, viewsOf } from './layout.ts';
@@ -147,7 +148,7 @@ export class Mempool {
     heap[this.state + POOL.AVAILABLE] = top + n;
   }
 
-  /** For rings: takes n buffers, known to be there, into heap[slots..]. They are nobody's but the ring's. */
+  /** For rings: takes n buffers, which must be there, into heap[slots..]. They belong to the ring alone. */
   takeForRing(heap: Int32Array, slots: number, n: number): void {
     const left = this.available - n;
     for (let i = 0; i < n; i++) heap[slots + i] = heap[this.stack + left + i];

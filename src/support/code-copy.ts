@@ -1,10 +1,11 @@
-// A fresh copy of a hot module's machine code. Two queues that run through one
-// function body share its type feedback and its constants no longer fold, which
-// costs 1.1 to 1.5 times (Node 20 to 24); a module imported under a query string
-// of its own is compiled by itself. The same holds for a copy whose first user is
-// gone: a second one finds its constants no longer folded and runs at less than
-// half the speed. So each user gets a new copy, until there are so many that
-// memory counts for more: modules are never freed (about 75 KB each).
+// A copy of a hot module's machine code for each of its users. Two queues that run
+// through one function share its type feedback, and their arrays are no longer
+// constants of its code. A module that is imported under a query string of its own
+// is compiled by itself. Where two devices share the code of their queues, a
+// forwarder takes 2.7, 2.3 and 2.3 times as long on Node 20, 24 and 26 at batch 32,
+// and 2.3 times at batch 1. The same holds for a copy whose first user is gone, so
+// each user gets a new one, until there are so many that memory counts for more:
+// modules are never freed, and each takes about 75 KB.
 
 const freeSlots = new Map<string, number[]>();
 const nextSlot = new Map<string, number>();
@@ -12,7 +13,7 @@ const nextSlot = new Map<string, number>();
 /** From this many copies of a module on, copies that were given back are used again. */
 export const FRESH_COPIES = 128;
 
-/** A loaded copy. Give `slot` back with `releaseCopy` when its user is closed. */
+/** A loaded copy. Its user gives it back with `releaseCopy` when it is closed. */
 export interface CodeCopy<Module> {
   readonly module: Module;
   readonly key: string;
@@ -35,7 +36,7 @@ function takeSlot(key: string): number {
 /** Copies that were loaded before anybody asked for them. */
 const ahead = new Map<string, Promise<CodeCopy<unknown>>[]>();
 
-/** Loads copies that `freshCopy` hands out later: for a thread that has time before it makes its queues. */
+/** Loads copies that `freshCopy` hands out later, in a thread that has time before it makes its queues. */
 export function loadAhead(name: string, importer: string, shared: unknown, count: number): void {
   const key = new URL(name, importer).href;
   const copies = Array.from({ length: count }, () => load(key, importer, shared));
@@ -43,8 +44,8 @@ export function loadAhead(name: string, importer: string, shared: unknown, count
 }
 
 /**
- * Imports the module `name` (such as './rx-ring', no extension) relative to `importer` under a slot nobody uses.
- * Falls back to the shared copy where the loader knows no query strings (a bundle).
+ * Imports a copy of the module `name` (such as './rx-ring', without its extension), relative to `importer`, that nobody
+ * else uses. Where the loader knows no query strings, as in a bundle, all users share one copy.
  * @param importer `import.meta.url` of the caller
  * @param shared the module as imported normally
  */
@@ -71,7 +72,7 @@ async function load<Module>(
   }
 }
 
-/** Makes a slot available again. */
+/** Gives a copy back, for a later user. */
 export function releaseCopy(copy: CodeCopy<unknown>): void {
   const free = freeSlots.get(copy.key);
   if (free === undefined) freeSlots.set(copy.key, [copy.slot]);

@@ -1,6 +1,6 @@
-// The two queue objects that users hold. They are made from a handle of numbers
-// and shared memory, in the thread that opened the device or in a Worker. The
-// loops behind `batch` are rx-ring.ts and tx-ring.ts.
+// The two queue objects that users hold. They are made from a handle, which is
+// numbers and shared memory, in the thread that opened the device or in a Worker.
+// The loops behind `batch` are rx-ring.ts and tx-ring.ts.
 
 import { at } from '../../hw/define.ts';
 import { MIN_FRAME } from '../../hw/descriptors.ts';
@@ -25,7 +25,7 @@ export interface QueueCounters {
   readonly dropped: number;
 }
 
-/** Shared by both: counters, the closed state, debug-mode ownership. */
+/** What both kinds of queue have: counters, and what is said of a closed one. */
 class Queue {
   readonly handle: QueueHandle;
   protected readonly views: ArenaViews;
@@ -56,7 +56,7 @@ class Queue {
     return this.views.i32[this.handle.state + QUEUE.NEXT] === CLOSED;
   }
 
-  /** Lets the next queue reuse this one's code copy; `batch` is not called afterwards. */
+  /** Lets a later queue use this one's copy of the code. `batch` must not be called afterwards. */
   release(): void {
     if (this.copy !== undefined) releaseCopy(this.copy);
     this.copy = undefined;
@@ -75,7 +75,7 @@ class Queue {
   }
 }
 
-/** A receive queue. One thread at a time. */
+/** A receive queue. One thread at a time may use it. */
 export class RxQueue extends Queue {
   /**
    * Takes up to `n` received frames. Never blocks, never throws for traffic.
@@ -101,7 +101,7 @@ export class RxQueue extends Queue {
   }
 }
 
-/** A transmit queue. One thread at a time. */
+/** A transmit queue. One thread at a time may use it. */
 export class TxQueue extends Queue {
   /**
    * Posts up to `n` frames whose lengths are in the length table. Never blocks, never throws for traffic.
@@ -185,7 +185,7 @@ function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbe
   };
 }
 
-/** Loads the code of `pairs` rx and tx queues that this thread takes up later, once their devices are open. */
+/** Loads the code for `pairs` rx and tx queues ahead of the time when their devices are open. */
 export function loadQueueCode(pairs: number): void {
   loadAhead('./rx-ring', import.meta.url, rxRing, pairs);
   loadAhead('./tx-ring', import.meta.url, txRing, pairs);

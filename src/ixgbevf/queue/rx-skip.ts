@@ -1,6 +1,6 @@
-// What the receive loops leave aside: frames that arrived damaged, or larger than
-// a buffer and so in several. They are dropped here and their slots keep their
-// buffers, so that the loop of rx-ring.ts holds nothing but the
+// What the receive loop leaves aside: frames that arrived damaged, or that were larger
+// than a buffer and so lie in several. They are dropped here, and their slots keep
+// their buffers, so that the loop of rx-ring.ts holds nothing but the
 // way of a whole frame.
 
 import { RX_FRAME_ERRORS, RX_STATUS } from '../../hw/descriptors.ts';
@@ -33,7 +33,7 @@ export function makeSkip(views: ArenaViews, state: number, doorbell: Doorbell): 
   return function skip() {
     let i = heap[state + QUEUE.NEXT];
     if (i < 0) return 0;
-    let skipping = heap[state + QUEUE.CLEAN] !== 0;
+    let skipping = heap[state + QUEUE.SKIPPING] !== 0;
     let seen = 0;
     while (seen <= mask) {
       const d = descriptors + i * 4;
@@ -42,7 +42,7 @@ export function makeSkip(views: ArenaViews, state: number, doorbell: Doorbell): 
       if ((status & LOOK) === WHOLE && !skipping) break;
       skipping = (status & EOP) === 0;
       if (!skipping) f64[dropped]++;
-      // The write-back destroyed the address; a stale status would look like DD.
+      // The write-back overwrote the address, so the slot is written anew. A stale status would look like DD.
       heap[d] = (heap[slots + i] << BUF_SHIFT) + headroom;
       heap[d + 1] = IOVA_HIGH;
       heap[d + 2] = 0;
@@ -56,7 +56,7 @@ export function makeSkip(views: ArenaViews, state: number, doorbell: Doorbell): 
       return 0;
     }
     heap[state + QUEUE.NEXT] = i;
-    heap[state + QUEUE.CLEAN] = skipping ? 1 : 0;
+    heap[state + QUEUE.SKIPPING] = skipping ? 1 : 0;
     const tail = (i - 1) & mask;
     const word = heap[state + QUEUE.TAIL];
     if (word !== 0) heap[word] = tail;
