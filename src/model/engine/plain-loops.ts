@@ -1,15 +1,15 @@
 // HOT. The inner loops of the datapath, over frames that need nothing special: untagged unicast to one plain rx queue,
-// tx frames of one descriptor without offloads. Each loop stops at the first frame that is not
-// so and leaves it to the class that called it, so behaviour is decided there and here is only
-// speed. One set of closures a NIC: with the views as constants of the closure, and all else
-// as word offsets into them, V8 folds their addresses and lengths into the code (2 to 3 times
-// faster than the same loops over fields of an object; node 20 to 24).
+// tx frames of one descriptor without offloads. Each loop stops at the first frame that is not so and leaves it to the
+// class that called it. So behaviour is decided there, and here is only speed: model and forwarder together take 1.9 to
+// 2.0 times as long without `collect`, 3.2 to 3.4 times without `claim` and `commit`, 1.28 times without `sameRoute` and 1.01
+// to 1.02 times without `markDone`. The views are constants of closures, one set a NIC, and all else is a word offset
+// into them: over fields of an object the same loops take 1.15, 1.07 and 1.05 times as long (Node 20, 24, 26, batch 32).
 
 import type { ArenaViews } from '../../memory/layout.ts';
 import * as layout from './layout.ts';
 import { packetType } from './offload/packet-type.ts';
 
-// Constants of this module: imported bindings are loaded and checked at each use.
+// These are constants of this module, since an imported binding is loaded and checked at each use.
 const { Q_COUNT, Q_HEAD, Q_PACKETS, Q_RING, Q_TAIL, Q_TAIL_WORD, R_BUFFER, V_PLAIN_RX } = layout;
 const { Q_WINDOW_BASE, Q_WINDOW_BYTES, Q_WINDOW_HIGH, Q_WINDOW_START, C_RX_OCTETS } = layout;
 const typeOf = packetType;
