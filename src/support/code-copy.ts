@@ -3,7 +3,8 @@
 // constants of its code. A module that is imported under a query string of its own
 // is compiled by itself. Where two devices share the code of their queues, a
 // forwarder takes 2.7, 2.3 and 2.3 times as long on Node 20, 24 and 26 at batch 32,
-// and 2.3 times at batch 1. The same holds for a copy whose first user is gone, so
+// and 2.3 times at batch 1. Where its own loop is shared by both directions, it takes
+// 1.10, 1.15 and 1.13 times as long (batch 1: 1.2 times). The same holds for a copy whose first user is gone, so
 // each user gets a new one, until there are so many that memory counts for more:
 // modules are never freed, and each takes about 75 KB.
 
