@@ -5,10 +5,10 @@
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { VfEngine } from './engine/engine.ts';
-import { VF_WORDS } from './engine/layout.ts';
 import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
 import type { RxEngine } from './engine/rx.ts';
 import type { TxEngine } from './engine/tx.ts';
+import { VF_WORDS } from './layout.ts';
 import { makePf } from './pf/pf.ts';
 import type { Pf, PfOptions } from './pf/types.ts';
 import type { FrameLoops } from './ports/frame-loops.ts';
@@ -16,7 +16,7 @@ import { type CableBox, makePort, type PortContext } from './ports/index.ts';
 import type { LatencyBox } from './ports/latency.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
-import { SwitchTables } from './switch/tables.ts';
+import { SwitchTables } from './tables.ts';
 import type { PfPersonality, PortCounters, Recorder, WirePort } from './types.ts';
 import { VfDevice } from './vf/device.ts';
 

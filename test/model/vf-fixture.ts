@@ -6,7 +6,7 @@ import type { ArenaViews } from '../../src/memory/layout.ts';
 import type { EngineContext, QueueEngine } from '../../src/model/engine/types.ts';
 import { makePf } from '../../src/model/pf/pf.ts';
 import type { MailboxTrace, Pf, PfOptions } from '../../src/model/pf/types.ts';
-import { SwitchTables } from '../../src/model/switch/tables.ts';
+import { SwitchTables } from '../../src/model/tables.ts';
 import { type PfPersonality, Recorder } from '../../src/model/types.ts';
 import { VfDevice } from '../../src/model/vf/device.ts';
 import { silentLog } from '../../src/support/log.ts';

@@ -10,7 +10,6 @@ import {
   VFGPTC,
   VFMPRC,
 } from '../../hw/registers.ts';
-import type { PortCounters } from '../types.ts';
 import {
   C_DISABLED,
   C_FAULTS,
@@ -26,7 +25,8 @@ import {
   Q_COUNTED,
   Q_PACKETS,
   V_COUNTERS,
-} from './layout.ts';
+} from '../layout.ts';
+import type { PortCounters } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
 
 const TWO_32 = 2 ** 32;

@@ -6,10 +6,6 @@
 
 import { at } from '../../hw/define.ts';
 import { MAX_QUEUES, VFPSRTYPE, VFRDH, VFRXDCTL, VFTDH, VFTXDCTL } from '../../hw/registers.ts';
-import type { PortSwitch } from '../switch/switch.ts';
-import type { PortCounters, ViolationKind } from '../types.ts';
-import { VfCounters } from './counters.ts';
-import { Iommu } from './iommu.ts';
 import {
   C_FAULTS,
   Q_HEAD,
@@ -29,7 +25,11 @@ import {
   V_TX_QUEUES,
   V_TX_RAISE,
   V_VF,
-} from './layout.ts';
+} from '../layout.ts';
+import type { PortSwitch } from '../switch/switch.ts';
+import type { PortCounters, ViolationKind } from '../types.ts';
+import { VfCounters } from './counters.ts';
+import { Iommu } from './iommu.ts';
 import type { EngineMemory, EngineVf } from './memory.ts';
 import { resolveRing, ringHasHoles, startRx, startTx } from './setup.ts';
 import type { TxEngine } from './tx.ts';

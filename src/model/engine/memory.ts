@@ -3,8 +3,6 @@
 // NIC. A translation that fails is recorded and nothing is touched.
 
 import type { ArenaViews } from '../../memory/layout.ts';
-import type { ViolationKind } from '../types.ts';
-import type { Iommu } from './iommu.ts';
 import {
   Q_PAGES,
   Q_SKEW,
@@ -14,7 +12,9 @@ import {
   Q_WINDOW_HIGH,
   Q_WINDOW_START,
   V_SLOT,
-} from './layout.ts';
+} from '../layout.ts';
+import type { ViolationKind } from '../types.ts';
+import type { Iommu } from './iommu.ts';
 import { makeFrameBatch, makePlainLoops, type PlainLoops } from './plain-loops.ts';
 
 /** What the hot parts need of the VF that a queue belongs to. */

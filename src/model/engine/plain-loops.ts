@@ -6,7 +6,7 @@
 // into them: over fields of an object the same loops take 1.15, 1.07 and 1.05 times as long (Node 20, 24, 26, batch 32).
 
 import type { ArenaViews } from '../../memory/layout.ts';
-import * as layout from './layout.ts';
+import * as layout from '../layout.ts';
 import { packetType } from './offload/packet-type.ts';
 
 // These are constants of this module, since an imported binding is loaded and checked at each use.

@@ -3,7 +3,7 @@
 // (layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
 // no header split and no receive-side coalescing. Interrupts are only marked here.
 
-import { copyWords } from './copy-words.ts';
+import { copyWords } from '../frame.ts';
 import {
   C_RX_MULTICAST,
   C_RX_OCTETS,
@@ -30,7 +30,7 @@ import {
   V_QUEUES,
   V_RX_QUEUES,
   WARN_TAIL,
-} from './layout.ts';
+} from '../layout.ts';
 import type { EngineMemory } from './memory.ts';
 import { packetType, tagControl } from './offload/packet-type.ts';
 import { RETA_ENTRIES, RssHasher, retaEntry } from './offload/rss.ts';

@@ -47,7 +47,7 @@ import {
   T_SEGMENT,
   T_WRITTEN,
   T_WTHRESH,
-} from './layout.ts';
+} from '../layout.ts';
 import type { EngineVf } from './memory.ts';
 
 /** Ring registers in words from the base register, the same for rx and tx. */

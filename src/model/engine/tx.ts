@@ -3,7 +3,6 @@
 // knows frames of one descriptor that need no work; everything else is offload/frames.ts. DD (or the
 // head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
 
-import type { PortSwitch } from '../switch/switch.ts';
 import {
   Q_BASE_HIGH,
   Q_BASE_LOW,
@@ -25,7 +24,8 @@ import {
   V_PORT_VLAN,
   V_TX_RAISE,
   WARN_TAIL,
-} from './layout.ts';
+} from '../layout.ts';
+import type { PortSwitch } from '../switch/switch.ts';
 import type { EngineMemory } from './memory.ts';
 import { FRAME, FULL, HANG, TxFrames, WAIT } from './offload/frames.ts';
 import { LOOP_BATCH } from './plain-loops.ts';

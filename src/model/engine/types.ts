@@ -7,7 +7,7 @@
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
-import type { SwitchTables } from '../switch/tables.ts';
+import type { SwitchTables } from '../tables.ts';
 import type { Recorder } from '../types.ts';
 
 /** The datapath of one VF. */

@@ -4,7 +4,7 @@
 
 import type { ApiVersion } from '../../hw/mailbox.ts';
 import { MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
-import type { MacNumber, PoolTable, SwitchTables } from '../switch/tables.ts';
+import type { MacNumber, PoolTable, SwitchTables } from '../tables.ts';
 import type { VfHardware } from './types.ts';
 
 /** RAR entries of the chip, exact MACs of PF and VFs together. */

@@ -4,7 +4,7 @@
 
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
-import type { SwitchTables } from '../switch/tables.ts';
+import type { SwitchTables } from '../tables.ts';
 import type { PfPersonality, Recorder } from '../types.ts';
 import type { MailboxBlock } from '../vf/mailbox-block.ts';
 

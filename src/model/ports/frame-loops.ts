@@ -4,8 +4,8 @@
 // Format of the frames: frame-format.ts.
 
 import type { ArenaViews } from '../../memory/layout.ts';
-import { copyWords } from '../engine/copy-words.ts';
 import type { FrameBatch } from '../engine/plain-loops.ts';
+import { copyWords } from '../frame.ts';
 import { WORD_PROTOCOL, WORD_TYPE } from './frame-format.ts';
 
 // Constants of this module: imported bindings are loaded and checked at each use.

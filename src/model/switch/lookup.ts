@@ -3,6 +3,7 @@
 // a table in the heap for as long as the switch tables keep their generation. Also copies
 // the pools' rows into the VF blocks. Decides nothing about queues, spoofing or the wire.
 
+import type { EngineMemory } from '../engine/memory.ts';
 import {
   POOL_MAC_SPOOF,
   POOL_RX,
@@ -13,9 +14,8 @@ import {
   V_PORT_VLAN,
   V_SOURCE_OK,
   VF_WORDS,
-} from '../engine/layout.ts';
-import type { EngineMemory } from '../engine/memory.ts';
-import type { SwitchTables } from './tables.ts';
+} from '../layout.ts';
+import type { SwitchTables } from '../tables.ts';
 
 /** In a key's high half, in place of a VLAN id: the frame carries no tag. */
 export const UNTAGGED = 0x1000_0000;

@@ -1,14 +1,6 @@
 // One frame to several VFs of a port: the pools that the lookup found, each by itself. What could
 // not be delivered is counted where it would have gone.
 
-import {
-  C_DISABLED,
-  C_FILTERED,
-  C_NO_DESCRIPTOR,
-  POOL_RX,
-  V_POOL,
-  VF_WORDS,
-} from '../engine/layout.ts';
 import type { EngineMemory } from '../engine/memory.ts';
 import {
   DELIVERED,
@@ -18,6 +10,7 @@ import {
   type RxEngine,
   STATUS_PIF,
 } from '../engine/rx.ts';
+import { C_DISABLED, C_FILTERED, C_NO_DESCRIPTOR, POOL_RX, V_POOL, VF_WORDS } from '../layout.ts';
 import { E_INEXACT, E_POOLS } from './lookup.ts';
 
 /** What `count` takes for a frame that nobody wanted. */

@@ -4,7 +4,10 @@
 // copy of its own frames, and there is no default pool: what nobody takes is `filtered`.
 
 import { MIN_FRAME } from '../../hw/descriptors.ts';
-import { copyWords } from '../engine/copy-words.ts';
+import type { EngineMemory } from '../engine/memory.ts';
+import { ETHERTYPE_VLAN, tagControl } from '../engine/offload/packet-type.ts';
+import { DELIVERED, FAULT, type RxEngine, STATUS_LB } from '../engine/rx.ts';
+import { copyWords } from '../frame.ts';
 import {
   C_DISABLED,
   C_SPOOFED,
@@ -19,10 +22,8 @@ import {
   V_SOURCE_LOW,
   V_SOURCE_OK,
   VF_WORDS,
-} from '../engine/layout.ts';
-import type { EngineMemory } from '../engine/memory.ts';
-import { ETHERTYPE_VLAN, tagControl } from '../engine/offload/packet-type.ts';
-import { DELIVERED, FAULT, type RxEngine, STATUS_LB } from '../engine/rx.ts';
+} from '../layout.ts';
+import type { SwitchTables } from '../tables.ts';
 import { type Ingress, OFFER, type WirePort } from '../types.ts';
 import {
   E_CLASS,
@@ -35,7 +36,6 @@ import {
   WIRE,
 } from './lookup.ts';
 import { FILTERED, Replication } from './replication.ts';
-import type { SwitchTables } from './tables.ts';
 
 /** What a switch is made of. */
 export interface PortSwitchOptions {

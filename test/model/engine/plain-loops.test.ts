@@ -2,12 +2,12 @@
 
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
-import * as layout from '../../../src/model/engine/layout.ts';
 import {
   LOOP_BATCH,
   makeFrameBatch,
   makePlainLoops,
 } from '../../../src/model/engine/plain-loops.ts';
+import * as layout from '../../../src/model/layout.ts';
 import { viewsOver } from '../nic-fixture.ts';
 
 const V = 1024;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Pf } from '../../../src/model/pf/types.ts';
-import type { MacNumber } from '../../../src/model/switch/tables.ts';
+import type { MacNumber } from '../../../src/model/tables.ts';
 import { makePort, ScriptedVf } from '../vf-fixture.ts';
 
 const NACK = 0x60000000;

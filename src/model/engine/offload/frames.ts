@@ -28,7 +28,7 @@ import {
   WARN_CONTEXT,
   WARN_IFCS,
   WARN_SHORT,
-} from '../layout.ts';
+} from '../../layout.ts';
 import type { EngineMemory } from '../memory.ts';
 import { planSegments, segmentHeaders } from './segments.ts';
 import { after, contextOf, IXSM, TXSM, TxStaging, VLE } from './staging.ts';

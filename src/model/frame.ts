@@ -1,6 +1,6 @@
 // HOT. Copies of frames inside the heap, for the switch and for what is plugged into its ports.
 
-import type { ArenaViews } from '../../memory/layout.ts';
+import type { ArenaViews } from '../memory/layout.ts';
 
 /** From this many bytes on, the builtin's fixed cost pays (node 20 on an EPYC: 35 ns and 2.5 bytes a cycle). */
 const BUILTIN_BYTES = 448;
