@@ -291,3 +291,22 @@ export const REGISTERS: readonly Register[] = [
   VFRXMEMWRAP,
   VFRETA,
 ];
+
+/** The registers that every rx queue has, and every tx queue under other names. */
+export const RX_QUEUE = {
+  base: VFRDBAL,
+  baseHigh: VFRDBAH,
+  length: VFRDLEN,
+  head: VFRDH,
+  tail: VFRDT,
+  control: VFRXDCTL,
+};
+export const TX_QUEUE = {
+  base: VFTDBAL,
+  baseHigh: VFTDBAH,
+  length: VFTDLEN,
+  head: VFTDH,
+  tail: VFTDT,
+  control: VFTXDCTL,
+};
+export type QueueRegisters = typeof RX_QUEUE | typeof TX_QUEUE;

@@ -9,7 +9,8 @@ import { DirectDevice } from './direct-device.ts';
 import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/types.ts';
-import type { Ingress, Recorder, WirePort } from './types.ts';
+import type { Recorder } from './recorder.ts';
+import type { Ingress, WirePort } from './types.ts';
 
 /** What the model moves while a driver waits for a register: enough for the PF to answer. */
 const ADVANCE_BUDGET = 64;

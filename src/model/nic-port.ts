@@ -14,10 +14,11 @@ import type { Pf, PfOptions } from './pf/types.ts';
 import type { FrameLoops } from './ports/frame-loops.ts';
 import { type CableBox, makePort, type PortContext } from './ports/index.ts';
 import type { LatencyBox } from './ports/latency.ts';
+import type { Recorder } from './recorder.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
-import { SwitchTables } from './tables.ts';
-import type { PfPersonality, PortCounters, Recorder, WirePort } from './types.ts';
+import { type MacNumber, macBytes, macNumber, SwitchTables } from './tables.ts';
+import type { PfPersonality, PortCounters, WirePort } from './types.ts';
 import { VfDevice } from './vf/device.ts';
 
 /** VFs a port can have: one pool of 64 is the PF's. */
@@ -90,6 +91,7 @@ export class NicPort {
   private readonly tables: SwitchTables;
   private readonly context: PortContext;
   private readonly macs: readonly Uint8Array[];
+  private readonly macNumbers: MacNumber[] = [];
   private macsGeneration = -1;
 
   /**
@@ -111,16 +113,11 @@ export class NicPort {
       this.makeDevice(vf, firstSlot, blocks, engines),
     );
     this.engines = engines;
-    const { recorder, clock, log } = parts;
-    // Settings left out stay out: PfOptions tells an absent setting from an undefined one.
     this.pf = makePf(pf, {
       ...options,
       port: index,
       functions: this.devices,
       tables: this.tables,
-      recorder,
-      clock,
-      log,
     });
     this.switch = new PortSwitch(
       {
@@ -181,22 +178,16 @@ export class NicPort {
       barOffset: parts.barWindow(index, vf),
       views: () => parts.views(),
       tables,
-      engine: (context) => {
-        const { memory, tx } = parts;
+      engine: (host) => {
+        const { memory, tx, refreshViews } = parts;
         const block = blocks + vf * VF_WORDS;
-        const engine = new VfEngine(context, {
-          memory,
-          tx,
-          block,
-          slot: firstSlot + vf,
-          refreshViews: () => parts.refreshViews(),
-        });
+        const slot = firstSlot + vf;
+        const engine = new VfEngine(host, { memory, tx, block, slot, refreshViews });
         engines.push(engine);
         return engine;
       },
       recorder: parts.recorder,
       clock: parts.clock,
-      log: parts.log,
       linkUp: () => this.pf.up && this.switch.wire.linkUp,
       trapAll: parts.trapAll,
     });
@@ -225,25 +216,13 @@ export class NicPort {
   private updateMacs(): void {
     this.macsGeneration = this.tables.generation;
     for (let vf = 0; vf < this.macs.length; vf++) {
-      const bytes = this.macs[vf];
-      const assigned = this.pf.adminMac(vf);
-      if (assigned !== null) {
-        bytes.set(assigned);
-        continue;
-      }
-      let mac = this.tables.macsOf(vf)[0] ?? 0;
-      for (let i = 5; i >= 0; i--) {
-        bytes[i] = mac % 256;
-        mac = Math.floor(mac / 256);
-      }
+      this.macs[vf].set(this.pf.adminMac(vf) ?? macBytes(this.tables.macsOf(vf)[0] ?? 0));
+      this.macNumbers[vf] = macNumber(this.macs[vf]);
     }
   }
 
-  private assignedTo(mac: number): number {
-    for (let vf = 0; vf < this.macs.length; vf++) {
-      const value = this.vfMac(vf).reduce((sum, byte) => sum * 256 + byte, 0);
-      if (value !== 0 && value === mac) return vf;
-    }
-    return -1;
+  private assignedTo(mac: MacNumber): number {
+    if (this.macsGeneration !== this.tables.generation) this.updateMacs();
+    return mac === 0 ? -1 : this.macNumbers.indexOf(mac);
   }
 }

@@ -15,7 +15,8 @@ import type { Pf } from './pf/types.ts';
 import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
 import { LatencyBox, type LatencyCounts } from './ports/latency.ts';
-import { type Ingress, type PortCounters, Recorder, type WirePort } from './types.ts';
+import { Recorder } from './recorder.ts';
+import type { Ingress, PortCounters, WirePort } from './types.ts';
 import type { VfDevice } from './vf/device.ts';
 
 /** BAR0 of one VF. */

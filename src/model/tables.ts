@@ -1,8 +1,7 @@
-// The tables of one port's L2 switch that the PF programs: exact MAC filters,
-// VLAN membership, multicast hashes, per-VF acceptance, enables, anti-spoofing,
-// port VLAN. 82599 DS sec 7.10.3; register names in 82599-vf sec 7.1 terms:
-// RAR/MPSAR, VLVF/VLVFB, MTA, VMOLR, VFRE, VFTE, PFVFSPOOF, VMVIR.
-// Written by the model's PF, read by the switch. Holds no policy.
+// What the PF programs and the datapath reads, of one port. For the switch: exact MAC filters, VLAN
+// membership, multicast hashes, per-VF acceptance, enables, anti-spoofing, port VLAN (82599 DS sec 7.10.3;
+// registers RAR and MPSAR, VLVF and VLVFB, MTA, VMOLR, VFRE, VFTE, PFVFSPOOF, VMVIR, see docs/82599-vf.md
+// sec 7.1). For RSS: key and redirection table. Holds no policy.
 
 /** What a VF's pool accepts beside its exact MACs: bits of VMOLR. */
 export interface PoolAcceptance {
@@ -35,6 +34,30 @@ export interface PoolTable {
 
 /** A MAC as a number: byte 0 (first on the wire) in the highest of 48 bits. Exact in a double. */
 export type MacNumber = number;
+
+/** @param mac 6 bytes */
+export function macNumber(mac: Uint8Array): MacNumber {
+  return mac.reduce((sum, byte) => sum * 256 + byte, 0);
+}
+
+/** The 6 bytes of a MAC. */
+export function macBytes(mac: MacNumber): Uint8Array {
+  return Uint8Array.from({ length: 6 }, (_, i) => Math.floor(mac / 256 ** (5 - i)));
+}
+
+/** The 40 bytes of the RSS key, as mailbox GET_RSS_KEY tells them: the default of Microsoft's verification suite. */
+export const RSS_KEY: readonly number[] = [
+  0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0,
+  0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c,
+  0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+];
+/** Entries of the RSS redirection table (RETA). */
+export const RETA_ENTRIES = 128;
+
+/** The queue that entry `i` of the redirection table names where a pool has `queues` queues. */
+export function retaEntry(i: number, queues: number): number {
+  return i % queues;
+}
 
 /** The switch of one port. Each change increments `generation`, so that look-ups may be cached. */
 export class SwitchTables {

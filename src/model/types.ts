@@ -1,7 +1,10 @@
-// The shapes by which the parts of the model meet: what a port is to the
-// switch, what a VF's function is to a backend, and what gets recorded.
+// The shapes by which the rooms of the model meet, so that none of vf/, pf/, engine/ and switch/ imports
+// another: what a port is to the switch, a VF to its backend, to the PF and to its engine, the engine to the
+// switch. The data they share: layout.ts (heap blocks), frame.ts, tables.ts, recorder.ts.
 
-import type { Log } from '../support/log.ts';
+import type { ArenaViews } from '../memory/layout.ts';
+import type { FrameBatch } from './frame.ts';
+import type { Recorder } from './recorder.ts';
 
 /** Drops and deliveries of one VF on one port, as design's `ports` JSON reports them. */
 export interface PortCounters {
@@ -77,68 +80,6 @@ export interface WirePort {
   close(): void;
 }
 
-/** Kinds of things a strict device records. */
-export type ViolationKind =
-  | 'unknown-register'
-  | 'access-mode'
-  | 'reserved-bits'
-  | 'tail-range'
-  | 'ring-setup'
-  | 'descriptor'
-  | 'mailbox-protocol';
-
-/** Something a correct driver would not have done. */
-export interface Violation {
-  readonly kind: ViolationKind;
-  readonly port: number;
-  readonly vf: number;
-  /** BAR0 offset, or -1. */
-  readonly offset: number;
-  readonly detail: string;
-}
-
-/** A DMA access that no mapping allowed. */
-export interface IommuFault {
-  readonly port: number;
-  readonly vf: number;
-  readonly iova: number;
-  readonly sizeBytes: number;
-  readonly write: boolean;
-}
-
-/** Collects violations and faults; bounded, so that a wild guest cannot fill memory. */
-export class Recorder {
-  readonly violations: Violation[] = [];
-  readonly faults: IommuFault[] = [];
-  /** How many there were, kept or not. */
-  violationCount = 0;
-  faultCount = 0;
-  private readonly log: Log;
-
-  constructor(log: Log) {
-    this.log = log;
-  }
-
-  violation(violation: Violation): void {
-    this.violationCount++;
-    if (this.violations.length >= 1000) return;
-    this.violations.push(violation);
-    this.log.debug(
-      `port ${violation.port} vf ${violation.vf}: ${violation.kind}: ${violation.detail}`,
-    );
-  }
-
-  fault(fault: IommuFault): void {
-    this.faultCount++;
-    if (this.faults.length >= 1000) return;
-    this.faults.push(fault);
-    const access = fault.write ? 'write' : 'read';
-    this.log.debug(
-      `port ${fault.port} vf ${fault.vf}: ${access} of ${fault.sizeBytes} bytes at IOVA 0x${fault.iova.toString(16)} refused`,
-    );
-  }
-}
-
 /** PF behaviours the model knows. */
 export type PfPersonality = 'linux-6.1' | 'linux-7.3' | 'dpdk';
 
@@ -179,4 +120,131 @@ export interface VfFunction {
   functionReset(): void;
   /** The driver's process is gone: reset, forget maps and vectors. */
   disconnect(): void;
+}
+
+// ---- a VF and its datapath ----
+
+/** The datapath of one VF, as its registers see it. */
+export interface QueueEngine extends Pick<VfFunction, 'dmaMap' | 'dmaUnmap'> {
+  /** Takes in every earlier store on pages 1 and 2 (enable edges, tails) and brings RDH, TDH and counters up to date there. */
+  barrier(): void;
+  /**
+   * VF reset: stops all queues, clears ENABLE in the BAR's RXDCTL and TXDCTL words, forgets ring state and tx
+   * contexts. The registers that survive a reset (docs/82599-vf.md sec 1.3) keep their values.
+   */
+  queuesReset(): void;
+  /** Drops all maps. */
+  dmaClear(): void;
+}
+
+/** The VF as its engine sees it: a live object, read at each step. */
+export interface EngineHost extends Pick<VfFunction, 'port' | 'vf' | 'barOffset'> {
+  /** Queues of each kind that the PF gives this VF. */
+  readonly queueLimit: number;
+  /** COMMAND bit 2. While false the function does no DMA: no descriptor is read or written. */
+  readonly busMaster: boolean;
+  /** VFPSRTYPE; its RQPL says how many queues RSS spreads over. */
+  readonly psrtype: number;
+  /** Where the engine reports interrupt causes, after the write-back that caused them. */
+  readonly interrupts: { raise(cause: 'rx' | 'tx', queue: number): void };
+  readonly recorder: Recorder;
+}
+
+// ---- a VF and its PF ----
+
+/** What the PF can do to the hardware of one VF. */
+export interface VfHardware {
+  readonly mailbox: PfMailbox;
+  /** Reads and clears this VF's VFLRE bit: it was reset by VFCTRL.RST or FLR since the last call. */
+  takeResetEvent(): boolean;
+  /** Clears ENABLE in each VFTXDCTL that is set (the PF's part of a VF reset). */
+  stopTxQueues(): void;
+  /** Zeroes VFTDWBAL and VFTDWBAH of all queues. */
+  clearHeadWriteBack(): void;
+  /** CTRL.RST of the port: queues stopped, interrupt registers lost, mailbox in RSTI. */
+  portReset(): void;
+  /** CTRL_EXT.PFRSTD: RSTI drops, RSTD sets. */
+  portResetDone(): void;
+}
+
+/** The PF's side of a VF's mailbox: single steps, so that the VF never sees PFU set. */
+export interface PfMailbox {
+  /** A request waits and can be read. It stays pending while the VF holds the buffer. */
+  readonly hasRequest: boolean;
+  /** Reads a request whole and acknowledges it: PFMAILBOX.ACK. */
+  takeRequest(): Uint32Array;
+  /** Reads and clears MBVFICR.VFACK. */
+  takeAck(): boolean;
+  /**
+   * Locks, discards what the VF sent meanwhile, writes, and sets PFSTS (linux ixgbe_write_mbx_pf).
+   * @returns false where the VF holds the buffer; then nothing was written
+   */
+  post(message: readonly number[]): boolean;
+}
+
+// ---- the engine and the switch ----
+
+/** What became of a frame for a VF; nothing but a fault was counted unless DELIVERED. */
+export const DELIVERED = 0;
+export const NO_DESCRIPTOR = 1;
+export const DISABLED = 2;
+/** A DMA fault: recorded and counted, the frame is gone. */
+export const FAULT = 3;
+
+/** The rx half of the engine: takes one frame to a queue of a VF. */
+export interface RxPath {
+  /**
+   * Delivers one frame to a VF.
+   * @param v heap word of the VF block
+   * @param w heap word of the frame's first byte
+   * @param length bytes without CRC, 60 or more
+   * @param tagged 1 where bytes 12 and 13 are 0x8100, else 0
+   * @param status RX_STATUS bits PIF (matched by hash only) and LB (from another VF), or 0
+   * @returns DELIVERED, NO_DESCRIPTOR, DISABLED or FAULT
+   */
+  deliver(v: number, w: number, length: number, tagged: number, status: number): number;
+  /** What `deliver` would say, DELIVERED meaning that there is room; changes nothing. */
+  room(v: number, w: number, length: number, tagged: number): number;
+}
+
+/** The loops over plain frames, which are fast and decide nothing: they stop at the first frame that is not plain. */
+export interface SwitchLoops {
+  /**
+   * Finds where the next frames go: buffers of a plain rx queue, each with room for `longest` bytes, 8-byte aligned.
+   * @param v heap word of the VF block
+   * @returns how many of `n` are in `targets`; 0 where the first needs `deliver`
+   */
+  claim(v: number, longest: number, n: number): number;
+  /** Hands over the first n claimed buffers, whose frames (`sizes` bytes) have been written. */
+  commit(v: number, n: number): void;
+  /**
+   * How far the frames of the batch from index `i` on go the same way: untagged, with this source and destination.
+   * Leaves their octets, CRC included, in `octets[0]`.
+   * @param sourceHigh bytes 6 and 7, or -1 for any source; @param sourceLow bytes 8 to 11
+   * @param destination0 bytes 0 to 3; @param destination1 bytes 4 and 5
+   * @returns the index of the first that does not
+   */
+  sameRoute(
+    i: number,
+    n: number,
+    sourceHigh: number,
+    sourceLow: number,
+    destination0: number,
+    destination1: number,
+  ): number;
+  readonly octets: Int32Array;
+}
+
+/** The heap as the engine and the switch share it. Its views change when the heap grows. */
+export interface SwitchMemory {
+  readonly heap: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly views: ArenaViews;
+  readonly batch: FrameBatch;
+  readonly loops: SwitchLoops;
+}
+
+/** The switch as the tx half of the engine sees it: takes the n frames of a VF that stand in the batch. */
+export interface FrameForwarder {
+  forward(vf: number, n: number): void;
 }

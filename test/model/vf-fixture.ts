@@ -3,11 +3,11 @@
 // with register numbers written out as literals.
 
 import type { ArenaViews } from '../../src/memory/layout.ts';
-import type { EngineContext, QueueEngine } from '../../src/model/engine/types.ts';
 import { makePf } from '../../src/model/pf/pf.ts';
 import type { MailboxTrace, Pf, PfOptions } from '../../src/model/pf/types.ts';
+import { Recorder } from '../../src/model/recorder.ts';
 import { SwitchTables } from '../../src/model/tables.ts';
-import { type PfPersonality, Recorder } from '../../src/model/types.ts';
+import type { EngineHost, PfPersonality, QueueEngine } from '../../src/model/types.ts';
 import { VfDevice } from '../../src/model/vf/device.ts';
 import { silentLog } from '../../src/support/log.ts';
 
@@ -18,22 +18,24 @@ export const BAR_OFFSET = 0x10000;
 export class StubEngine implements QueueEngine {
   readonly calls: string[] = [];
   barriers = 0;
-  readonly context: EngineContext;
+  readonly host: EngineHost;
   mapResult = 0;
   unmapResult = 4096;
+  private readonly views: ArenaViews;
 
-  constructor(context: EngineContext) {
-    this.context = context;
+  constructor(host: EngineHost, views: ArenaViews) {
+    this.host = host;
+    this.views = views;
   }
   barrier(): void {
     this.barriers++;
   }
   queuesReset(): void {
     this.calls.push('queuesReset');
-    const { u32 } = this.context.views();
+    const { u32 } = this.views;
     for (let queue = 0; queue < 8; queue++) {
       for (const offset of [0x1028, 0x2028]) {
-        const word = (this.context.barOffset + offset + 0x40 * queue) >>> 2;
+        const word = (this.host.barOffset + offset + 0x40 * queue) >>> 2;
         u32[word] = u32[word] & ~0x02000000;
       }
     }
@@ -105,14 +107,13 @@ export function makePort(
         barOffset: BAR_OFFSET + vf * 0x4000,
         views: () => views,
         tables,
-        engine: (context) => {
-          const engine = new StubEngine(context);
+        engine: (host) => {
+          const engine = new StubEngine(host, views);
           engines.push(engine);
           return engine;
         },
         recorder,
         clock,
-        log: silentLog,
         linkUp: () => link.up,
         trapAll,
       }),
@@ -121,9 +122,6 @@ export function makePort(
   const pf = makePf(personality, {
     functions: devices,
     tables,
-    clock,
-    log: silentLog,
-    recorder,
     trace: (message) => trace.push(message),
     ...rest,
     port,

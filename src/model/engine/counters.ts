@@ -1,5 +1,5 @@
 // What a VF's datapath counted, in total, and in its statistics registers. The loops count in 32-bit
-// words of the VF block (C_*), which are taken over here before they wrap. 82599-vf sec 2.5.
+// words of the VF block (C_*), which are taken over here before they wrap. docs/82599-vf.md sec 2.5.
 
 import {
   VFGORC_LSB,
@@ -31,7 +31,7 @@ import type { EngineMemory } from './memory.ts';
 
 const TWO_32 = 2 ** 32;
 
-/** See the head of this file. One object a VF. */
+/** Totals of one VF, and its statistics registers. */
 export class VfCounters {
   private readonly memory: EngineMemory;
   private readonly v: number;

@@ -1,11 +1,19 @@
-// The datapath of one VF as its registers and the NIC see it: enable edges, barriers, the IOMMU,
-// counters and heads in the BAR words, interrupts. 82599-vf sec 1.3, 2.3 to 2.5. The frames
+// The datapath of one VF as its registers and the NIC see it: changes of ENABLE, barriers, the IOMMU,
+// counters and heads in the BAR words, interrupts. docs/82599-vf.md sec 1.3, 2.3 to 2.5. The frames
 // themselves are moved by rx.ts and tx.ts, whose state is the VF block that
 // this class owns. RDH, TDH and the counters share cache lines with the tails, so `sync`
 // writes them now and then, never per packet.
 
 import { at } from '../../hw/define.ts';
-import { MAX_QUEUES, VFPSRTYPE, VFRDH, VFRXDCTL, VFTDH, VFTXDCTL } from '../../hw/registers.ts';
+import {
+  MAX_QUEUES,
+  type QueueRegisters,
+  RX_QUEUE,
+  TX_QUEUE,
+  VFPSRTYPE,
+  VFRXDCTL,
+  VFTXDCTL,
+} from '../../hw/registers.ts';
 import {
   C_FAULTS,
   Q_HEAD,
@@ -18,22 +26,19 @@ import {
   STATE_RUNNING,
   V_MASTER,
   V_PLAIN_RX,
-  V_PORT,
   V_QUEUES,
   V_RX_QUEUES,
   V_SLOT,
   V_TX_QUEUES,
   V_TX_RAISE,
-  V_VF,
 } from '../layout.ts';
-import type { PortSwitch } from '../switch/switch.ts';
-import type { PortCounters, ViolationKind } from '../types.ts';
+import type { ViolationKind } from '../recorder.ts';
+import type { EngineHost, FrameForwarder, PortCounters, QueueEngine } from '../types.ts';
 import { VfCounters } from './counters.ts';
 import { Iommu } from './iommu.ts';
-import type { EngineMemory, EngineVf } from './memory.ts';
-import { resolveRing, ringHasHoles, startRx, startTx } from './setup.ts';
+import type { EngineMemory } from './memory.ts';
+import { enableRx, enableTx, type QueueOwner, resolveRing, ringHasHoles } from './setup.ts';
 import type { TxEngine } from './tx.ts';
-import type { EngineContext, QueueEngine } from './types.ts';
 
 const TWO_32 = 2 ** 32;
 const ENABLE = VFRXDCTL.mask.ENABLE;
@@ -53,32 +58,36 @@ export interface EngineParts {
   readonly refreshViews: () => void;
 }
 
-/** See the head of this file. */
-export class VfEngine implements QueueEngine, EngineVf {
+/** The datapath of one VF: its register words, its IOMMU, its queues. */
+export class VfEngine implements QueueEngine, QueueOwner {
   readonly iommu = new Iommu();
+  readonly block: number;
+  readonly bar: number;
   /** Bit q: rx or tx queue q is enabled, as of the last poll. */
   rxQueues = 0;
   txQueues = 0;
-  private readonly context: EngineContext;
+  private readonly host: EngineHost;
   private readonly parts: EngineParts;
   private readonly v: number;
-  private readonly bar: number;
   private readonly counters: VfCounters;
   /** Which tx queue goes first in the next step. */
   private firstTx = 0;
 
-  constructor(context: EngineContext, parts: EngineParts) {
-    this.context = context;
+  constructor(host: EngineHost, parts: EngineParts) {
+    this.host = host;
     this.parts = parts;
+    this.block = parts.block;
     this.v = parts.block;
-    this.bar = context.barOffset >>> 2;
+    this.bar = host.barOffset >>> 2;
     this.counters = new VfCounters(parts.memory, this.v, this.bar);
     parts.memory.vfs[parts.slot] = this;
     const h = parts.memory.heap;
     h[this.v + V_SLOT] = parts.slot;
-    h[this.v + V_PORT] = context.port;
-    h[this.v + V_VF] = context.vf;
     h[this.v + V_QUEUES] = 1;
+  }
+
+  get heap(): Int32Array {
+    return this.parts.memory.heap;
   }
 
   // ---- QueueEngine ----
@@ -89,18 +98,13 @@ export class VfEngine implements QueueEngine, EngineVf {
   }
 
   queuesReset(): void {
-    const h = this.parts.memory.heap;
     for (let i = 0; i < MAX_QUEUES; i++) {
-      this.stop(this.rxBlock(i), at(VFRDH, i));
-      this.stop(this.txBlock(i), at(VFTDH, i));
-      const rx = this.bar + (at(VFRXDCTL, i) >> 2);
-      const tx = this.bar + (at(VFTXDCTL, i) >> 2);
-      h[rx] = h[rx] & ~ENABLE;
-      h[tx] = h[tx] & ~ENABLE;
+      this.reset(this.rxBlock(i), i, RX_QUEUE);
+      this.reset(this.txBlock(i), i, TX_QUEUE);
     }
     this.rxQueues = 0;
     this.txQueues = 0;
-    h[this.v + V_TX_RAISE] = 0;
+    this.heap[this.v + V_TX_RAISE] = 0;
     this.choosePath();
   }
 
@@ -132,39 +136,40 @@ export class VfEngine implements QueueEngine, EngineVf {
   // ---- EngineVf ----
 
   fault(low: number, high: number, sizeBytes: number, write: boolean): void {
-    const { port, vf, recorder } = this.context;
+    const { port, vf, recorder } = this.host;
     const iova = (high >>> 0) * TWO_32 + (low >>> 0);
-    const h = this.parts.memory.heap;
+    const h = this.heap;
     h[this.v + C_FAULTS] = h[this.v + C_FAULTS] + 1;
     recorder.fault({ port, vf, iova, sizeBytes, write });
   }
 
   violation(kind: ViolationKind, offset: number, detail: string): void {
-    const { port, vf, recorder } = this.context;
+    const { port, vf, recorder } = this.host;
     recorder.violation({ kind, port, vf, offset, detail });
   }
 
   // ---- the NIC ----
 
   /**
-   * Takes in enable edges, bus mastering and the RSS queue count.
+   * Takes in changes of ENABLE, bus mastering and the RSS queue count.
    * @returns true while any queue is enabled
    */
   poll(): boolean {
-    const h = this.parts.memory.heap;
-    const { state, tables, vf } = this.context;
-    const limit = tables.pools[vf]?.queues ?? 0;
-    h[this.v + V_MASTER] = state.busMaster ? 1 : 0;
-    const wanted = 1 << (state.psrtype >>> VFPSRTYPE.shift.RQPL);
+    const h = this.heap;
+    const { queueLimit: limit, busMaster, psrtype } = this.host;
+    h[this.v + V_MASTER] = busMaster ? 1 : 0;
+    const wanted = 1 << (psrtype >>> VFPSRTYPE.shift.RQPL);
     h[this.v + V_QUEUES] = Math.min(wanted, limit, MAX_QUEUES);
     let rx = 0;
     let tx = 0;
     for (let i = 0; i < limit; i++) {
       const rxOn = (h[this.bar + RXDCTL_WORD + i * STEP_WORDS] & ENABLE) !== 0;
-      if (rxOn !== ((this.rxQueues >> i) & 1) > 0) this.edge(i, rxOn, true);
+      if (rxOn !== ((this.rxQueues >> i) & 1) > 0)
+        this.switchQueue(this.rxBlock(i), i, rxOn, RX_QUEUE);
       if (rxOn) rx |= 1 << i;
       const txOn = (h[this.bar + TXDCTL_WORD + i * STEP_WORDS] & ENABLE) !== 0;
-      if (txOn !== ((this.txQueues >> i) & 1) > 0) this.edge(i, txOn, false);
+      if (txOn !== ((this.txQueues >> i) & 1) > 0)
+        this.switchQueue(this.txBlock(i), i, txOn, TX_QUEUE);
       if (txOn) tx |= 1 << i;
     }
     this.rxQueues = rx;
@@ -178,8 +183,8 @@ export class VfEngine implements QueueEngine, EngineVf {
    * @param budget frames a queue at most
    * @returns frames
    */
-  send(port: PortSwitch, budget: number): number {
-    const h = this.parts.memory.heap;
+  send(port: FrameForwarder, budget: number): number {
+    const h = this.heap;
     if (this.txQueues === 0 || h[this.v + V_MASTER] === 0) return 0;
     let frames = 0;
     this.firstTx = (this.firstTx + 1) & (MAX_QUEUES - 1);
@@ -188,26 +193,26 @@ export class VfEngine implements QueueEngine, EngineVf {
       if (((this.txQueues >> i) & 1) === 0) continue;
       const q = this.txBlock(i);
       if (h[q + Q_STATE] !== STATE_RUNNING) continue;
-      frames += this.parts.tx.process(this.v, q, port, this.context.vf, budget);
+      frames += this.parts.tx.process(this.v, q, port, this.host.vf, budget);
     }
     return frames;
   }
 
   /** Reports rx queues that delivered, and what tx marked. */
   raiseInterrupts(): void {
-    const h = this.parts.memory.heap;
+    const h = this.heap;
     for (let i = 0; this.rxQueues >> i !== 0; i++) {
       const q = this.rxBlock(i);
       const packets = h[q + Q_PACKETS];
       if (packets === h[q + Q_RAISED]) continue;
       h[q + Q_RAISED] = packets;
-      this.context.interrupts.raise('rx', i);
+      this.host.interrupts.raise('rx', i);
     }
     const tx = h[this.v + V_TX_RAISE];
     if (tx === 0) return;
     h[this.v + V_TX_RAISE] = 0;
     for (let i = 0; i < MAX_QUEUES; i++) {
-      if (((tx >> i) & 1) !== 0) this.context.interrupts.raise('tx', i);
+      if (((tx >> i) & 1) !== 0) this.host.interrupts.raise('tx', i);
     }
   }
 
@@ -215,10 +220,10 @@ export class VfEngine implements QueueEngine, EngineVf {
   sync(): void {
     for (let i = 0; i < MAX_QUEUES; i++) {
       if (((this.rxQueues >> i) & 1) !== 0) {
-        this.storeHead(this.rxBlock(i), at(VFRDH, i));
+        this.storeHead(this.rxBlock(i), at(RX_QUEUE.head, i));
         this.counters.takePackets(this.rxBlock(i));
       }
-      if (((this.txQueues >> i) & 1) !== 0) this.storeHead(this.txBlock(i), at(VFTDH, i));
+      if (((this.txQueues >> i) & 1) !== 0) this.storeHead(this.txBlock(i), at(TX_QUEUE.head, i));
     }
     this.counters.sync();
   }
@@ -229,25 +234,29 @@ export class VfEngine implements QueueEngine, EngineVf {
     this.counters.addTo(counters);
   }
 
-  private edge(index: number, on: boolean, rx: boolean): void {
-    const h = this.parts.memory.heap;
-    const q = rx ? this.rxBlock(index) : this.txBlock(index);
-    if (!on) this.stop(q, at(rx ? VFRDH : VFTDH, index));
-    else if (rx) startRx(h, this.bar, this.v, q, index, this);
-    else startTx(h, this.bar, this.v, q, index, this);
+  private switchQueue(q: number, index: number, on: boolean, registers: QueueRegisters): void {
+    if (!on) this.stop(q, index, registers);
+    else if (registers === RX_QUEUE) enableRx(this, q, index);
+    else enableTx(this, q, index);
   }
 
-  private stop(q: number, headOffset: number): void {
-    const h = this.parts.memory.heap;
+  private reset(q: number, index: number, registers: QueueRegisters): void {
+    this.stop(q, index, registers);
+    const control = this.bar + (at(registers.control, index) >> 2);
+    this.heap[control] = this.heap[control] & ~ENABLE;
+  }
+
+  private stop(q: number, index: number, registers: QueueRegisters): void {
+    const h = this.heap;
     if (h[q + Q_STATE] === STATE_DISABLED) return;
-    this.storeHead(q, headOffset);
-    if (headOffset < at(VFTDH, 0)) this.counters.takePackets(q);
+    this.storeHead(q, at(registers.head, index));
+    if (registers === RX_QUEUE) this.counters.takePackets(q);
     h[q + Q_STATE] = STATE_DISABLED;
   }
 
   /** Decides whether rx may take the short way (V_PLAIN_RX). */
   private choosePath(): void {
-    const h = this.parts.memory.heap;
+    const h = this.heap;
     const q = this.rxBlock(0);
     const plain =
       h[this.v + V_QUEUES] === 1 &&
@@ -259,7 +268,7 @@ export class VfEngine implements QueueEngine, EngineVf {
 
   /** @param grown true: maps were added, so only rings with holes change */
   private remapQueues(grown: boolean): void {
-    const h = this.parts.memory.heap;
+    const h = this.heap;
     for (let k = 0; k < 2 * MAX_QUEUES; k++) {
       const q = k < MAX_QUEUES ? this.rxBlock(k) : this.txBlock(k - MAX_QUEUES);
       if (h[q + Q_STATE] === STATE_DISABLED) continue;
@@ -277,7 +286,7 @@ export class VfEngine implements QueueEngine, EngineVf {
   }
 
   private storeHead(q: number, offset: number): void {
-    const h = this.parts.memory.heap;
+    const h = this.heap;
     const word = this.bar + (offset >> 2);
     const head = h[q + Q_HEAD];
     // Not stored when unchanged: the line is the driver's.

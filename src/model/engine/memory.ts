@@ -2,7 +2,9 @@
 // the queue's cached window, copies between heap places. Shared by rx and tx; one object a
 // NIC. A translation that fails is recorded and nothing is touched.
 
+import { MAX_FRAME } from '../../hw/descriptors.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
+import { makeFrameBatch } from '../frame.ts';
 import {
   Q_PAGES,
   Q_SKEW,
@@ -13,9 +15,10 @@ import {
   Q_WINDOW_START,
   V_SLOT,
 } from '../layout.ts';
-import type { ViolationKind } from '../types.ts';
+import type { ViolationKind } from '../recorder.ts';
+import type { SwitchMemory } from '../types.ts';
 import type { Iommu } from './iommu.ts';
-import { makeFrameBatch, makePlainLoops, type PlainLoops } from './plain-loops.ts';
+import { makePlainLoops, type PlainLoops } from './plain-loops.ts';
 
 /** What the hot parts need of the VF that a queue belongs to. */
 export interface EngineVf {
@@ -27,14 +30,13 @@ export interface EngineVf {
 }
 
 /** Room for the longest frame. */
-export const SCRATCH_BYTES = 9728 + 64;
+export const SCRATCH_BYTES = MAX_FRAME + 64;
 
-/** See the head of this file. */
-export class EngineMemory {
+/** The heap of one NIC, and the ways in which its VFs' queues reach their memory. */
+export class EngineMemory implements SwitchMemory {
+  /** The heap as 32-bit words, as bytes, and as all kinds of words. */
   heap: Int32Array;
   bytes: Uint8Array;
-  /** 64-bit words, for load-to-store copies only. */
-  /** The heap as all kinds of words. */
   views: ArenaViews;
   /** By slot (V_SLOT). */
   readonly vfs: EngineVf[] = [];

@@ -6,7 +6,9 @@
 // into them: over fields of an object the same loops take 1.15, 1.07 and 1.05 times as long (Node 20, 24, 26, batch 32).
 
 import type { ArenaViews } from '../../memory/layout.ts';
+import { batchWords, type FrameBatch } from '../frame.ts';
 import * as layout from '../layout.ts';
+import type { SwitchLoops } from '../types.ts';
 import { packetType } from './offload/packet-type.ts';
 
 // These are constants of this module, since an imported binding is loaded and checked at each use.
@@ -14,8 +16,6 @@ const { Q_COUNT, Q_HEAD, Q_PACKETS, Q_RING, Q_TAIL, Q_TAIL_WORD, R_BUFFER, V_PLA
 const { Q_WINDOW_BASE, Q_WINDOW_BYTES, Q_WINDOW_HIGH, Q_WINDOW_START, C_RX_OCTETS } = layout;
 const typeOf = packetType;
 
-/** Frames a loop takes at once. */
-export const LOOP_BATCH = 64;
 const DD_EOP = 3;
 /** Descriptors of 16 bytes a cache line. */
 const LINE_DESCRIPTORS = 4;
@@ -34,64 +34,19 @@ const STATUS_MASK = 0x3fff;
 const SHORTEST = 60;
 const LONGEST = 9724;
 
-/** Over shared memory, since a plain ArrayBuffer is slower in optimised code (node 20, 22). */
-function batchWords(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(LOOP_BATCH * 4));
-}
-
-/** Where frames stand between two loops. */
-export interface FrameBatch {
-  /** Tx: heap byte offsets as int32, and bytes, of frames on their way to the wire. */
-  readonly offsets: Int32Array;
-  readonly lengths: Int32Array;
-  /** Rx: heap words of claimed buffers, and bytes of the frames written there. */
-  readonly targets: Int32Array;
-  readonly sizes: Int32Array;
-}
-
-/** Makes an empty batch. */
-export function makeFrameBatch(): FrameBatch {
-  const [offsets, lengths, targets, sizes] = [0, 1, 2, 3].map(batchWords);
-  return { offsets, lengths, targets, sizes } as FrameBatch;
-}
-
-/** See the head of this file. */
-export interface PlainLoops {
+/** The loops over one set of views: those of the switch, and the two of tx queues. */
+export interface PlainLoops extends SwitchLoops {
   /**
-   * Rx: finds where the next frames go: buffers of a plain queue, each with room for `longest` bytes, 8-byte aligned.
-   * @param v heap word of the VF block
-   * @returns how many of `n` are in `targets`; 0 where the first needs RxEngine.deliver
-   */
-  claim(v: number, longest: number, n: number): number;
-  /** Rx: hands over the first n claimed buffers, whose frames (`sizes` bytes) have been written. */
-  commit(v: number, n: number): void;
-  /**
-   * Tx: takes plain frames from the head of a ring into `offsets` and `lengths` from index `from` on; moves the head.
+   * Takes plain frames from the head of a tx ring into `offsets` and `lengths` from index `from` on; moves the head.
    * @param status word 3 of a plain frame without PAYLEN
    * @returns the index after the last; below `limit` where the ring is empty or the next is not plain
    */
   collect(q: number, status: number, from: number, limit: number): number;
   /**
-   * Tx: sets DD in the descriptors with RS from `index` to before `to` of a ring in one writable piece.
+   * Sets DD in the descriptors with RS from `index` to before `to` of a tx ring in one writable piece.
    * @returns how many
    */
   markDone(q: number, index: number, to: number): number;
-  /**
-   * Tx: how far the frames from index `i` on go the same way: untagged, with this source and destination.
-   * Leaves their octets, CRC included, in `octets[0]`.
-   * @param sourceHigh bytes 6 and 7, or -1 for any source; @param sourceLow bytes 8 to 11
-   * @param destination0 bytes 0 to 3; @param destination1 bytes 4 and 5
-   * @returns the index of the first that does not
-   */
-  sameRoute(
-    i: number,
-    n: number,
-    sourceHigh: number,
-    sourceLow: number,
-    destination0: number,
-    destination1: number,
-  ): number;
-  readonly octets: Int32Array;
 }
 
 /** Makes the loops over these views. Call it as seldom as views change: a second set is slower (one code, two sets of constants). */

@@ -3,7 +3,10 @@
 // (layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
 // no header split and no receive-side coalescing. Interrupts are only marked here.
 
-import { copyWords } from '../frame.ts';
+import { at } from '../../hw/define.ts';
+import { RX_STATUS } from '../../hw/descriptors.ts';
+import { VFRDT } from '../../hw/registers.ts';
+import { copyWords, tagControl } from '../frame.ts';
 import {
   C_RX_MULTICAST,
   C_RX_OCTETS,
@@ -31,26 +34,16 @@ import {
   V_RX_QUEUES,
   WARN_TAIL,
 } from '../layout.ts';
+import { RETA_ENTRIES, retaEntry } from '../tables.ts';
+import { DELIVERED, DISABLED, FAULT, NO_DESCRIPTOR, type RxPath } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
-import { packetType, tagControl } from './offload/packet-type.ts';
-import { RETA_ENTRIES, RssHasher, retaEntry } from './offload/rss.ts';
+import { packetType } from './offload/packet-type.ts';
+import { RssHasher } from './offload/rss.ts';
 
-/** What became of a frame; nothing but a fault was counted unless DELIVERED. */
-export const DELIVERED = 0;
-export const NO_DESCRIPTOR = 1;
-export const DISABLED = 2;
-/** A DMA fault: recorded and counted, the frame is gone. */
-export const FAULT = 3;
+const { DD, EOP, VP } = RX_STATUS.mask;
 
-/** Status bits that the caller may pass: hash filter only, and internal loopback. */
-export const STATUS_PIF = 1 << 7;
-export const STATUS_LB = 1 << 18;
-const STATUS_DD = 1;
-const STATUS_EOP = 2;
-const STATUS_VP = 8;
-
-/** One object a NIC; see the head of this file. */
-export class RxEngine {
+/** Delivers frames to rx queues. One object a NIC. */
+export class RxEngine implements RxPath {
   private readonly memory: EngineMemory;
   private heap: Int32Array;
   private readonly hasher = new RssHasher();
@@ -65,13 +58,8 @@ export class RxEngine {
   }
 
   /**
-   * Delivers one frame to a VF.
-   * @param v heap word of the VF block
-   * @param w heap word of the frame's first byte
-   * @param length bytes without CRC, 60 or more
-   * @param tagged 1 where bytes 12 and 13 are 0x8100, else 0
-   * @param status STATUS_PIF, STATUS_LB or 0
-   * @returns DELIVERED, NO_DESCRIPTOR, DISABLED or FAULT
+   * Delivers one frame to a VF, with its VLAN tag stripped where the queue or a port VLAN asks for it. Parameters
+   * and result are those of RxPath.
    */
   deliver(v: number, w: number, length: number, tagged: number, status: number): number {
     const h = this.heap;
@@ -103,7 +91,7 @@ export class RxEngine {
       copyWords(this.memory.views, source + 3, w + 4, length - 16);
     }
     info |= packetType(h, w + tagged);
-    const vp = tagged !== 0 && !hidden ? STATUS_VP : 0;
+    const vp = tagged !== 0 && !hidden ? VP : 0;
     let head = h[q + Q_HEAD];
     for (let done = 0; done < dataLength; ) {
       const d = this.memory.descriptor(q, head);
@@ -114,7 +102,7 @@ export class RxEngine {
       h[d] = last ? info : 0;
       h[d + 1] = last ? hash : 0;
       h[d + 3] = last ? piece | (tci << 16) : piece;
-      h[d + 2] = last ? STATUS_DD | STATUS_EOP | vp | status : STATUS_DD;
+      h[d + 2] = last ? DD | EOP | vp | status : DD;
       head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
     }
     h[q + Q_HEAD] = head;
@@ -215,7 +203,7 @@ export class RxEngine {
     h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
     const index = h[q + Q_INDEX];
     const detail = `VFRDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
-    this.memory.vfOf(q).violation('tail-range', 0x1018 + index * 0x40, detail);
+    this.memory.vfOf(q).violation('tail-range', at(VFRDT, index), detail);
   }
 
   /** Broadcast is not counted as multicast. */

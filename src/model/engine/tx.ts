@@ -3,6 +3,9 @@
 // knows frames of one descriptor that need no work; everything else is offload/frames.ts. DD (or the
 // head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
 
+import { at } from '../../hw/define.ts';
+import { VFTDT } from '../../hw/registers.ts';
+import { LOOP_BATCH } from '../frame.ts';
 import {
   Q_BASE_HIGH,
   Q_BASE_LOW,
@@ -25,17 +28,16 @@ import {
   V_TX_RAISE,
   WARN_TAIL,
 } from '../layout.ts';
-import type { PortSwitch } from '../switch/switch.ts';
+import type { FrameForwarder } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
 import { FRAME, FULL, HANG, TxFrames, WAIT } from './offload/frames.ts';
-import { LOOP_BATCH } from './plain-loops.ts';
 
 const RS = 1 << 27;
 /** Word 3 without PAYLEN: CC alone, so context slot 0 and no offload. */
 const CC = 1 << 7;
 const DD = 1;
 
-/** One object a NIC; see the head of this file. */
+/** Sends what tx queues hold. One object a NIC. */
 export class TxEngine {
   private readonly memory: EngineMemory;
   private heap: Int32Array;
@@ -61,7 +63,7 @@ export class TxEngine {
    * @param budget frames at most
    * @returns frames taken from the ring, sent or dropped
    */
-  process(v: number, q: number, port: PortSwitch, vf: number, budget: number): number {
+  process(v: number, q: number, port: FrameForwarder, vf: number, budget: number): number {
     const h = this.heap;
     const tail = h[h[q + Q_TAIL_WORD]];
     if (tail === h[q + Q_HEAD]) {
@@ -198,6 +200,6 @@ export class TxEngine {
     h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
     const index = h[q + Q_INDEX];
     const detail = `VFTDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
-    this.memory.vfOf(q).violation('tail-range', 0x2018 + index * 0x40, detail);
+    this.memory.vfOf(q).violation('tail-range', at(VFTDT, index), detail);
   }
 }

@@ -1,24 +1,25 @@
 // The PF of one port: takes VF resets and requests out of the mailboxes, has a
 // policy (linux.ts, dpdk.ts) answer them, and does what a host's
-// administrator asks. 82599-vf sec 4.2, 4.6, 4.7. Moves only by `step`.
+// administrator asks. docs/82599-vf.md sec 4.2, 4.6, 4.7. Moves only by `step`.
 
 import { MESSAGE, PF_CONTROL_PING, REQUEST, XCAST } from '../../hw/mailbox.ts';
-import type { PfPersonality } from '../types.ts';
+import { macNumber } from '../tables.ts';
+import type { PfPersonality, VfHardware } from '../types.ts';
 import { dpdkPolicy } from './dpdk.ts';
-import { installAdminMac, linuxPolicy } from './linux.ts';
+import { linuxPolicy } from './linux.ts';
 import type { PfPolicy } from './policy.ts';
 import {
   applyPortVlan,
   armSpoofCheck,
   enablePool,
-  macNumber,
-  type PortContext,
+  type PfPort,
   startPool,
+  syncFilters,
   type VfRecord,
   vfResetEvent,
   wipePool,
 } from './records.ts';
-import type { MailboxTrace, Pf, PfOptions, VfHardware } from './types.ts';
+import type { MailboxTrace, Pf, PfOptions } from './types.ts';
 
 const { ACK, NACK, CTS } = MESSAGE.mask;
 /** Ethernet header and CRC around an MTU. */
@@ -27,7 +28,7 @@ const FRAME_OVERHEAD = 18;
 const MAX_PF_MTU = 9710;
 
 /** MAC that the model's PF gives VF `vf` of port `port`: 02:09:c0:00:PP:VV. */
-export function defaultMac(port: number, vf: number): Uint8Array {
+function defaultMac(port: number, vf: number): Uint8Array {
   return new Uint8Array([0x02, 0x09, 0xc0, 0x00, port, vf]);
 }
 
@@ -44,7 +45,7 @@ class PfDriver implements Pf {
   readonly personality: PfPersonality;
   private isUp = false;
   private readonly policy: PfPolicy;
-  private readonly port: PortContext;
+  private readonly port: PfPort;
   private readonly trace: (message: MailboxTrace) => void;
 
   constructor(policy: PfPolicy, options: PfOptions) {
@@ -102,7 +103,10 @@ class PfDriver implements Pf {
   }
 
   setAdminMac(vf: number, mac: Uint8Array | null): void {
-    installAdminMac(this.port, this.record(vf), mac === null ? null : checkedMac(mac));
+    const record = this.record(vf);
+    record.adminMac = mac === null ? null : checkedMac(mac);
+    record.mac = mac === null ? 0 : macNumber(mac);
+    syncFilters(this.port, record);
   }
 
   setTrust(vf: number, trusted: boolean): void {
@@ -213,9 +217,10 @@ class PfDriver implements Pf {
       this.post(record, 'reply', [(message | NACK) >>> 0]);
       return;
     }
-    const verdict = this.policy.handle(this.port, record, words);
-    words[0] = message | (verdict.ok ? ACK : NACK) | CTS;
-    this.post(record, 'reply', [...words.subarray(0, verdict.words)]);
+    const opcode = message & MESSAGE.mask.OPCODE;
+    const ok = this.policy.answers[opcode]?.(this.port, record, words) ?? false;
+    words[0] = message | (ok ? ACK : NACK) | CTS;
+    this.post(record, 'reply', [...words.subarray(0, this.policy.replyWords(opcode))]);
   }
 
   /** A message that finds the buffer held by the VF is lost, as in linux, which tries once. */

@@ -1,11 +1,10 @@
 // What a PF remembers of each VF, and the steps on the switch's tables that the
 // PF personalities share: MAC filters, VLANs, multicast hashes, defaults after a
-// reset. Facts: linux ixgbe_sriov.c, 82599-vf sec 4.5, 4.7, 6. No messages here.
+// reset. Facts: linux ixgbe_sriov.c, docs/82599-vf.md sec 4.5, 4.7, 6. No messages here.
 
-import type { ApiVersion } from '../../hw/mailbox.ts';
-import { MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
+import { type ApiVersion, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
 import type { MacNumber, PoolTable, SwitchTables } from '../tables.ts';
-import type { VfHardware } from './types.ts';
+import type { VfHardware } from '../types.ts';
 
 /** RAR entries of the chip, exact MACs of PF and VFs together. */
 const RAR_ENTRIES = 128;
@@ -38,21 +37,16 @@ export interface VfRecord {
   clearToSend: boolean;
 }
 
-/** What personalities need of the port. */
-export interface PortContext {
+/** A port as its PF driver knows it. */
+export interface PfPort {
   readonly port: number;
   readonly records: readonly VfRecord[];
   readonly tables: SwitchTables;
   readonly pfMtu: number;
 }
 
-/** Byte 0 of a MAC into the highest of 48 bits. */
-export function macNumber(mac: Uint8Array): MacNumber {
-  return mac.reduce((sum, byte) => sum * 256 + byte, 0);
-}
-
 /** A MAC from message words 1 and 2: byte 0 in bits 7:0 of word 1, bytes 4 and 5 in word 2. */
-export function macOfWords(words: Uint32Array): MacNumber {
+export function macOfMessage(words: Uint32Array): MacNumber {
   const view = new DataView(words.buffer, words.byteOffset + 4, 6);
   return view.getUint32(0) * 65_536 + view.getUint16(4);
 }
@@ -70,8 +64,8 @@ export function isValidUnicast(mac: MacNumber): boolean {
   return mac !== 0 && Math.floor(mac / 2 ** 40) % 2 === 0;
 }
 
-/** Brings the RAR in line with `mac` and `macVlans`; `with` false takes all of the VF's filters out. */
-export function syncFilters(port: PortContext, record: VfRecord, withFilters = true): void {
+/** Brings the RAR in line with `mac` and `macVlans`; `withFilters` false takes all of the VF's filters out. */
+export function syncFilters(port: PfPort, record: VfRecord, withFilters = true): void {
   const wanted = new Set(withFilters ? record.macVlans : []);
   if (withFilters && record.mac !== 0) wanted.add(record.mac);
   for (const mac of [...record.filters]) {
@@ -87,7 +81,7 @@ export function syncFilters(port: PortContext, record: VfRecord, withFilters = t
 }
 
 /** Extra filters that all VFs may hold together: 128 - (15 + 1 + VFs). */
-export function macVlanRoom(port: PortContext): number {
+export function macVlanRoom(port: PfPort): number {
   const used = port.records.reduce((sum, record) => sum + record.macVlans.length, 0);
   return RAR_ENTRIES - PF_RAR_ENTRIES - port.records.length - used;
 }
@@ -96,20 +90,19 @@ export function macVlanRoom(port: PortContext): number {
  * Puts a VF into a VLAN.
  * @returns false where VLVF has no entry left
  */
-export function joinVlan(port: PortContext, record: VfRecord, vid: number): boolean {
-  const known = port.records.some((other) => port.tables.inVlan(other.vf, vid));
+export function joinVlan(port: PfPort, record: VfRecord, vid: number): boolean {
   const othersUse = port.tables.vlanEntries - (anyInVlan(port, 0) ? 1 : 0);
-  if (!known && vid !== 0 && othersUse >= VLVF_ENTRIES - 1) return false;
+  if (!anyInVlan(port, vid) && vid !== 0 && othersUse >= VLVF_ENTRIES - 1) return false;
   port.tables.addVlan(record.vf, vid);
   return true;
 }
 
-function anyInVlan(port: PortContext, vid: number): boolean {
+function anyInVlan(port: PfPort, vid: number): boolean {
   return port.records.some((record) => port.tables.inVlan(record.vf, vid));
 }
 
 /** SET_MULTICAST: sets the MTA bit of each hash; two 16-bit hashes a word from word 1 on. Never clears one. */
-export function addMulticastHashes(port: PortContext, words: Uint32Array, count: number): void {
+export function addMulticastHashes(port: PfPort, words: Uint32Array, count: number): void {
   const table = port.tables.multicastTable;
   for (let i = 0; i < Math.min(count, MAX_MULTICAST_HASHES); i++) {
     const pair = words[1 + (i >> 1)];
@@ -119,8 +112,9 @@ export function addMulticastHashes(port: PortContext, words: Uint32Array, count:
   port.tables.changed();
 }
 
-/** UPDATE_XCAST_MODE to VMOLR, modes up to ALLMULTI (82599-vf sec 7.5). */
-export function applyXcast(port: PortContext, record: VfRecord, mode: number): void {
+/** UPDATE_XCAST_MODE to VMOLR, modes up to ALLMULTI (docs/82599-vf.md sec 7.5); the mode in force changes nothing. */
+export function applyXcast(port: PfPort, record: VfRecord, mode: number): void {
+  if (mode === record.xcast) return;
   const { acceptance } = record.pool;
   acceptance.bam = true;
   acceptance.rompe = mode >= XCAST.MULTI;
@@ -129,8 +123,8 @@ export function applyXcast(port: PortContext, record: VfRecord, mode: number): v
   port.tables.changed();
 }
 
-/** What the PF does when it sees VFLRE (82599-vf sec 4.7): VLANs, filters, API; never ROMPE, MPE or the XCAST mode. */
-export function vfResetEvent(port: PortContext, record: VfRecord): void {
+/** What the PF does when it sees VFLRE (docs/82599-vf.md sec 4.7): VLANs, filters, API; never ROMPE, MPE or the XCAST mode. */
+export function vfResetEvent(port: PfPort, record: VfRecord): void {
   port.tables.clearVlans(record.vf);
   port.tables.addVlan(record.vf, record.portVlan);
   applyPortVlan(record);
@@ -143,7 +137,7 @@ export function vfResetEvent(port: PortContext, record: VfRecord): void {
 }
 
 /** The rest of what a RESET message does, apart from the reply. */
-export function vfResetMessage(port: PortContext, record: VfRecord): void {
+export function vfResetMessage(port: PfPort, record: VfRecord): void {
   syncFilters(port, record);
   record.pool.queueDrop = true;
   record.hardware.clearHeadWriteBack();
@@ -152,7 +146,7 @@ export function vfResetMessage(port: PortContext, record: VfRecord): void {
 }
 
 /** VFRE and VFTE as linux ixgbe_set_vf_rx_tx: on an 82599 a PF with jumbo frames leaves VFRE off until SET_LPE. */
-export function enablePool(port: PortContext, record: VfRecord): void {
+export function enablePool(port: PfPort, record: VfRecord): void {
   record.pool.txEnable = record.linkEnabled;
   record.pool.rxEnable = record.linkEnabled && port.pfMtu <= 1500;
   port.tables.changed();
@@ -172,7 +166,7 @@ export function armSpoofCheck(record: VfRecord, on: boolean): void {
 }
 
 /** Everything of a VF in the tables is lost: CTRL.RST of the port. */
-export function wipePool(port: PortContext, record: VfRecord): void {
+export function wipePool(port: PfPort, record: VfRecord): void {
   port.tables.clearVlans(record.vf);
   record.macVlans = [];
   syncFilters(port, record, false);
@@ -187,7 +181,7 @@ export function wipePool(port: PortContext, record: VfRecord): void {
 }
 
 /** What the PF programs when it comes up, before the VF spoke. VFRE and VFTE stay off. */
-export function startPool(port: PortContext, record: VfRecord): void {
+export function startPool(port: PfPort, record: VfRecord): void {
   port.tables.addVlan(record.vf, record.portVlan);
   applyPortVlan(record);
   armSpoofCheck(record, record.spoofCheck);

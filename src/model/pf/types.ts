@@ -2,11 +2,8 @@
 // can do, and how it is made. Behaviours: linux.ts, dpdk.ts; machinery:
 // pf.ts. Types only.
 
-import type { Clock } from '../../support/clock.ts';
-import type { Log } from '../../support/log.ts';
 import type { SwitchTables } from '../tables.ts';
-import type { PfPersonality, Recorder } from '../types.ts';
-import type { MailboxBlock } from '../vf/mailbox-block.ts';
+import type { PfPersonality, VfHardware } from '../types.ts';
 
 /** One mailbox message as it passed, for tests and logs. Words are copies. */
 export interface MailboxTrace {
@@ -17,30 +14,12 @@ export interface MailboxTrace {
   readonly words: readonly number[];
 }
 
-/** What the PF can do to the hardware of one VF; VfDevice (vf/device.ts) implements it. */
-export interface VfHardware {
-  readonly mailbox: MailboxBlock;
-  /** Reads and clears this VF's VFLRE bit: it was reset by VFCTRL.RST or FLR since the last call. */
-  takeResetEvent(): boolean;
-  /** Clears ENABLE in each VFTXDCTL that is set (the PF's part of a VF reset). */
-  stopTxQueues(): void;
-  /** Zeroes VFTDWBAL and VFTDWBAH of all queues. */
-  clearHeadWriteBack(): void;
-  /** CTRL.RST of the port: queues stopped, interrupt registers lost, mailbox in RSTI. */
-  portReset(): void;
-  /** CTRL_EXT.PFRSTD: RSTI drops, RSTD sets. */
-  portResetDone(): void;
-}
-
 /** How a port's PF is set up before any VF speaks. Arrays are indexed by VF; left out means the default for all. */
 export interface PfOptions {
   readonly port: number;
   /** The port's VFs in order; a VfDevice is one. */
   readonly functions: readonly VfHardware[];
   readonly tables: SwitchTables;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly recorder: Recorder;
   /** 6 bytes each, as `ip link set PF vf N mac`; null: assigned none. Default 02:09:c0:00:PP:VV. */
   readonly macs?: readonly (Uint8Array | null)[];
   /** MTU of the PF's own interface, 1500 (default) to 9710; above 1500 the jumbo rules for SET_LPE hold. */

@@ -2,8 +2,7 @@
 // Frames wait in a bounded queue of copies while the target VF has no descriptor;
 // what does not fit is dropped and counted. The link is up while both ends are plugged in.
 
-import { type FrameBatch, LOOP_BATCH } from '../engine/plain-loops.ts';
-import { copyWords } from '../frame.ts';
+import { copyWords, type FrameBatch, LOOP_BATCH } from '../frame.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type PortContext } from './context.ts';
 

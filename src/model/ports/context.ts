@@ -3,7 +3,7 @@
 
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
-import type { FrameBatch } from '../engine/plain-loops.ts';
+import type { FrameBatch } from '../frame.ts';
 import type { Ingress, WirePort } from '../types.ts';
 import type { CableBox } from './cable.ts';
 import type { FrameLoops } from './frame-loops.ts';

@@ -4,7 +4,7 @@
 // Format of the frames: frame-format.ts.
 
 import type { ArenaViews } from '../../memory/layout.ts';
-import type { FrameBatch } from '../engine/plain-loops.ts';
+import type { FrameBatch } from '../frame.ts';
 import { copyWords } from '../frame.ts';
 import { WORD_PROTOCOL, WORD_TYPE } from './frame-format.ts';
 

@@ -2,7 +2,7 @@
 // switch wants them, or hands it a copy; what leaves the chip goes to its sink. One template a
 // frame length; of each frame five words are its own. Format: frame-format.ts.
 
-import { type FrameBatch, LOOP_BATCH } from '../engine/plain-loops.ts';
+import { type FrameBatch, LOOP_BATCH } from '../frame.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import type { FinitePort, PortContext } from './context.ts';
 import {

@@ -1,9 +1,9 @@
 // HOT (find), cold (fill). Which pools of a port take a frame, by destination and VLAN:
-// 82599 DS sec 7.10.3, in the order MAC then VLAN (82599-vf sec 7.2). Answers are kept in
+// 82599 DS sec 7.10.3, in the order MAC then VLAN (docs/82599-vf.md sec 7.2). Answers are kept in
 // a table in the heap for as long as the switch tables keep their generation. Also copies
 // the pools' rows into the VF blocks. Decides nothing about queues, spoofing or the wire.
 
-import type { EngineMemory } from '../engine/memory.ts';
+import { macOfFrame } from '../frame.ts';
 import {
   POOL_MAC_SPOOF,
   POOL_RX,
@@ -16,6 +16,7 @@ import {
   VF_WORDS,
 } from '../layout.ts';
 import type { SwitchTables } from '../tables.ts';
+import type { SwitchMemory } from '../types.ts';
 
 /** In a key's high half, in place of a VLAN id: the frame carries no tag. */
 export const UNTAGGED = 0x1000_0000;
@@ -46,17 +47,9 @@ export const LOCAL = 1;
 /** Multicast and broadcast. */
 export const GROUP = 2;
 
-/** The MAC as a number (first byte highest), from the frame's first two words. */
-export function macFromWords(word0: number, word1: number): number {
-  const b = (word: number, i: number): number => (word >>> (8 * i)) & 0xff;
-  const high = (b(word0, 0) << 8) | b(word0, 1);
-  const low = ((b(word0, 2) << 24) | (b(word0, 3) << 16) | (b(word1, 0) << 8) | b(word1, 1)) >>> 0;
-  return high * 2 ** 32 + low;
-}
-
-/** See the head of this file. */
+/** Answers of one port's tables, kept until the tables change. */
 export class SwitchLookup {
-  private readonly memory: EngineMemory;
+  private readonly memory: SwitchMemory;
   private heap: Int32Array;
   private readonly tables: SwitchTables;
   /** Heap word of the table. */
@@ -68,7 +61,7 @@ export class SwitchLookup {
   limit = 1514;
 
   /** @param tableOffset heap byte offset of LOOKUP_BYTES zeroed bytes */
-  constructor(memory: EngineMemory, tables: SwitchTables, tableOffset: number, firstVf: number) {
+  constructor(memory: SwitchMemory, tables: SwitchTables, tableOffset: number, firstVf: number) {
     this.memory = memory;
     this.heap = memory.heap;
     this.tables = tables;
@@ -138,7 +131,7 @@ export class SwitchLookup {
     const group = (word0 & 1) !== 0;
     const broadcast = word0 === -1 && (key1 & 0xffff) === 0xffff;
     const vlan = key1 === ((key1 & 0xffff) | UNTAGGED) ? -1 : (key1 >>> 16) & 0xfff;
-    const mac = macFromWords(word0, key1 & 0xffff);
+    const mac = macOfFrame(word0, key1 & 0xffff);
     const hashed = group && !broadcast && this.hashHit(key1);
     const pools = [0, 0];
     const inexact = [0, 0];
@@ -172,7 +165,7 @@ export class SwitchLookup {
     return e;
   }
 
-  /** Multicast hash of 82599-vf sec 7.4. */
+  /** Multicast hash of docs/82599-vf.md sec 7.4. */
   private hashHit(key1: number): boolean {
     const b4 = key1 & 0xff;
     const b5 = (key1 >>> 8) & 0xff;

@@ -1,31 +1,31 @@
 // One frame to several VFs of a port: the pools that the lookup found, each by itself. What could
 // not be delivered is counted where it would have gone.
 
-import type { EngineMemory } from '../engine/memory.ts';
+import { RX_STATUS } from '../../hw/descriptors.ts';
+import { C_DISABLED, C_FILTERED, C_NO_DESCRIPTOR, POOL_RX, V_POOL, VF_WORDS } from '../layout.ts';
 import {
   DELIVERED,
   DISABLED,
   FAULT,
   NO_DESCRIPTOR,
-  type RxEngine,
-  STATUS_PIF,
-} from '../engine/rx.ts';
-import { C_DISABLED, C_FILTERED, C_NO_DESCRIPTOR, POOL_RX, V_POOL, VF_WORDS } from '../layout.ts';
+  type RxPath,
+  type SwitchMemory,
+} from '../types.ts';
 import { E_INEXACT, E_POOLS } from './lookup.ts';
 
 /** What `count` takes for a frame that nobody wanted. */
 export const FILTERED = -1;
 
-/** See the head of this file. One object a port. */
+/** Delivers one frame to several VFs. One object a port. */
 export class Replication {
-  private readonly memory: EngineMemory;
+  private readonly memory: SwitchMemory;
   private heap: Int32Array;
-  private readonly rx: RxEngine;
+  private readonly rx: RxPath;
   private readonly firstVf: number;
   private readonly vfs: number;
 
   /** @param firstVf heap word of the port's first VF block */
-  constructor(memory: EngineMemory, rx: RxEngine, firstVf: number, vfs: number) {
+  constructor(memory: SwitchMemory, rx: RxPath, firstVf: number, vfs: number) {
     this.memory = memory;
     this.heap = memory.heap;
     this.rx = rx;
@@ -61,7 +61,7 @@ export class Replication {
       if (((vf < 32 ? masks0 : masks1) & bit) === 0 || vf === except) continue;
       tried++;
       const v = this.firstVf + vf * VF_WORDS;
-      const inexact = ((vf < 32 ? inexact0 : inexact1) & bit) !== 0 ? STATUS_PIF : 0;
+      const inexact = ((vf < 32 ? inexact0 : inexact1) & bit) !== 0 ? RX_STATUS.mask.PIF : 0;
       const enabled = (h[v + V_POOL] & POOL_RX) !== 0;
       const result = enabled ? this.rx.deliver(v, w, length, tagged, status | inexact) : DISABLED;
       this.count(v, result);

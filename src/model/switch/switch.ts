@@ -1,13 +1,10 @@
 // HOT. The L2 switch of one port: frames from the wire to the VFs, frames from a VF to the
-// wire and to other VFs (VEB). 82599 DS sec 7.10.3; 82599-vf sec 7.2, 7.3, 7.6. What the PF
+// wire and to other VFs (VEB). 82599 DS sec 7.10.3; docs/82599-vf.md sec 7.2, 7.3, 7.6. What the PF
 // allows comes through lookup.ts. Replication is on, loopback is on, a VF gets no
 // copy of its own frames, and there is no default pool: what nobody takes is `filtered`.
 
-import { MIN_FRAME } from '../../hw/descriptors.ts';
-import type { EngineMemory } from '../engine/memory.ts';
-import { ETHERTYPE_VLAN, tagControl } from '../engine/offload/packet-type.ts';
-import { DELIVERED, FAULT, type RxEngine, STATUS_LB } from '../engine/rx.ts';
-import { copyWords } from '../frame.ts';
+import { MIN_FRAME, RX_STATUS } from '../../hw/descriptors.ts';
+import { copyWords, ETHERTYPE_VLAN, macOfFrame, tagControl } from '../frame.ts';
 import {
   C_DISABLED,
   C_SPOOFED,
@@ -24,23 +21,23 @@ import {
   VF_WORDS,
 } from '../layout.ts';
 import type { SwitchTables } from '../tables.ts';
-import { type Ingress, OFFER, type WirePort } from '../types.ts';
 import {
-  E_CLASS,
-  E_PLAIN,
-  E_POOLS,
-  GROUP,
-  macFromWords,
-  SwitchLookup,
-  UNTAGGED,
-  WIRE,
-} from './lookup.ts';
+  DELIVERED,
+  FAULT,
+  type FrameForwarder,
+  type Ingress,
+  OFFER,
+  type RxPath,
+  type SwitchMemory,
+  type WirePort,
+} from '../types.ts';
+import { E_CLASS, E_PLAIN, E_POOLS, GROUP, SwitchLookup, UNTAGGED, WIRE } from './lookup.ts';
 import { FILTERED, Replication } from './replication.ts';
 
 /** What a switch is made of. */
 export interface PortSwitchOptions {
-  readonly memory: EngineMemory;
-  readonly rx: RxEngine;
+  readonly memory: SwitchMemory;
+  readonly rx: RxPath;
   readonly tables: SwitchTables;
   /** Heap byte offset of LOOKUP_BYTES, and of SCRATCH_BYTES, zeroed. */
   readonly lookupOffset: number;
@@ -52,13 +49,13 @@ export interface PortSwitchOptions {
   readonly assignedTo: (mac: number) => number;
 }
 
-/** See the head of this file. */
-export class PortSwitch implements Ingress {
+/** The L2 switch of one port. */
+export class PortSwitch implements Ingress, FrameForwarder {
   /** What is plugged in. */
   wire: WirePort;
-  private readonly memory: EngineMemory;
+  private readonly memory: SwitchMemory;
   private heap: Int32Array;
-  private readonly rx: RxEngine;
+  private readonly rx: RxPath;
   private readonly tables: SwitchTables;
   private readonly lookup: SwitchLookup;
   private readonly firstVf: number;
@@ -93,7 +90,7 @@ export class PortSwitch implements Ingress {
     this.lookup.update();
   }
 
-  /** See Ingress. A frame shorter than 60 bytes is padded; one that MAXFRS forbids, or under 14 bytes, is filtered. */
+  /** Offers a frame from the wire. One shorter than 60 bytes is padded; one that MAXFRS forbids, or under 14 bytes, is filtered. */
   offer(offset: number, length: number, closedLoop: boolean): number {
     const lookup = this.lookup;
     lookup.update();
@@ -129,7 +126,7 @@ export class PortSwitch implements Ingress {
     return OFFER.TAKEN;
   }
 
-  /** See Ingress. */
+  /** Where the next frames to one destination may be written without a copy; 0 where `offer` must take them. */
   claim(destination0: number, destination1: number, longest: number, n: number): number {
     const lookup = this.lookup;
     lookup.update();
@@ -139,7 +136,7 @@ export class PortSwitch implements Ingress {
     return this.claimed === 0 ? 0 : this.memory.loops.claim(this.claimed, longest, n);
   }
 
-  /** See Ingress. */
+  /** Hands over the frames written to the first n places of the last claim. */
   commit(n: number): void {
     this.memory.loops.commit(this.claimed, n);
   }
@@ -256,7 +253,7 @@ export class PortSwitch implements Ingress {
       this.replication.count(this.firstVf + vf * VF_WORDS, FILTERED);
       return;
     }
-    const sent = this.replication.copies(e, vf, w, length, tagged, STATUS_LB);
+    const sent = this.replication.copies(e, vf, w, length, tagged, RX_STATUS.mask.LB);
     if (sent === 0 && this.heap[e + E_CLASS] !== GROUP) {
       this.replication.count(this.firstVf + vf * VF_WORDS, FILTERED);
     }
@@ -268,7 +265,7 @@ export class PortSwitch implements Ingress {
    */
   private unclaimed(w: number, closedLoop: boolean): number {
     const h = this.heap;
-    const owner = this.assignedTo(macFromWords(h[w], h[w + 1]));
+    const owner = this.assignedTo(macOfFrame(h[w], h[w + 1]));
     if (closedLoop) {
       if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.AGAIN;
       if (!this.lookup.anyEnabled()) return OFFER.AGAIN;
@@ -282,7 +279,7 @@ export class PortSwitch implements Ingress {
     const h = this.heap;
     const high = h[w + 1] >>> 16;
     const low = h[w + 2];
-    if (!this.tables.ownsMac(vf, macFromWords(high | (low << 16), low >>> 16))) return false;
+    if (!this.tables.ownsMac(vf, macOfFrame(high | (low << 16), low >>> 16))) return false;
     h[v + V_SOURCE_HIGH] = high;
     h[v + V_SOURCE_LOW] = low;
     h[v + V_SOURCE_OK] = 1;

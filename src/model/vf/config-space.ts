@@ -1,5 +1,5 @@
 // Config space of a VF as vfio shows it: identity, COMMAND, two BARs that can be
-// sized, MSI-X and PCI Express capabilities. 82599-vf sec 1.2 and 1.3; layout
+// sized, MSI-X and PCI Express capabilities. docs/82599-vf.md sec 1.2 and 1.3; layout
 // from PCI Local Bus 3.0. Unlike silicon it advertises FLR (silicon's DevCap
 // reads 0), because vfio-user clients reset through it. No extended space.
 

@@ -1,11 +1,14 @@
 // One VF of the model: registers, interrupts, mailbox, config space and queue
 // engine put together behind VfFunction, which backends drive, and VfHardware,
-// which the PF drives. Keeps the barrier promise of design's decision 10.
+// which the PF drives. An access to a trapped page is a barrier: before it returns, the engine has taken in
+// every earlier store to the shared pages (docs/design.md, "Shared BAR pages").
 
 import { BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
-import type { FunctionState, QueueEngine, VfDeviceOptions } from '../engine/types.ts';
-import type { VfHardware } from '../pf/types.ts';
-import type { VfFunction } from '../types.ts';
+import type { ArenaViews } from '../../memory/layout.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Recorder } from '../recorder.ts';
+import type { PoolTable, SwitchTables } from '../tables.ts';
+import type { EngineHost, QueueEngine, VfFunction, VfHardware } from '../types.ts';
 import { ConfigSpace } from './config-space.ts';
 import { Interrupts } from './interrupts.ts';
 import { MailboxBlock } from './mailbox-block.ts';
@@ -13,15 +16,38 @@ import { QueueRegisters } from './queue-registers.ts';
 import type { Report } from './register-table.ts';
 import { VfRegisters } from './registers.ts';
 
-/** See the head of this file. Moves only inside its own methods and by `tick`. */
-export class VfDevice implements VfFunction, VfHardware, FunctionState {
+/** How a NIC makes a VF. The tables come first, then the VFs, then the PF over them. */
+export interface VfDeviceOptions {
+  readonly port: number;
+  readonly vf: number;
+  /** Heap byte offset of the VF's 16 KiB of BAR0. */
+  readonly barOffset: number;
+  /** The heap's views as they are now; called again after the heap may have grown. */
+  readonly views: () => ArenaViews;
+  readonly tables: SwitchTables;
+  /** Makes the datapath; called once, in the constructor. */
+  readonly engine: (host: EngineHost) => QueueEngine;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  /** Link of the port, for VFLINKS. */
+  readonly linkUp: () => boolean;
+  /** Pages 1 and 2 are trapped too (`--trap-all`); default false. */
+  readonly trapAll?: boolean;
+}
+
+/** One VF. It moves only inside its own methods and by `tick`. */
+export class VfDevice implements VfFunction, VfHardware, EngineHost {
   readonly port: number;
   readonly vf: number;
   readonly barOffset: number;
   readonly mailbox: MailboxBlock;
   readonly interrupts: Interrupts;
   readonly engine: QueueEngine;
-  private readonly options: VfDeviceOptions;
+  readonly recorder: Recorder;
+  /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
+  readonly trapAll: boolean;
+  private readonly tables: SwitchTables;
+  private readonly pool: PoolTable;
   private readonly config: ConfigSpace;
   private readonly registers: VfRegisters;
   private readonly queues: QueueRegisters;
@@ -29,17 +55,20 @@ export class VfDevice implements VfFunction, VfHardware, FunctionState {
   private resetEvent = false;
 
   constructor(options: VfDeviceOptions) {
-    this.options = options;
-    this.port = options.port;
-    this.vf = options.vf;
-    this.barOffset = options.barOffset;
-    this.report = (kind, offset, detail) =>
-      options.recorder.violation({ kind, port: this.port, vf: this.vf, offset, detail });
+    const { port, vf, barOffset, tables, recorder, clock } = options;
+    this.port = port;
+    this.vf = vf;
+    this.barOffset = barOffset;
+    this.recorder = recorder;
+    this.trapAll = options.trapAll ?? false;
+    this.tables = tables;
+    this.pool = tables.pools[vf];
+    this.report = (kind, offset, detail) => recorder.violation({ kind, port, vf, offset, detail });
     this.config = new ConfigSpace(
       () => this.functionReset(),
       () => this.interrupts.tick(),
     );
-    this.interrupts = new Interrupts(options.clock, this);
+    this.interrupts = new Interrupts(clock, this);
     this.mailbox = new MailboxBlock({
       interrupt: () => this.interrupts.raiseMisc(),
       violation: (detail) => this.report('mailbox-protocol', -1, detail),
@@ -47,33 +76,18 @@ export class VfDevice implements VfFunction, VfHardware, FunctionState {
     this.registers = new VfRegisters({
       interrupts: this.interrupts,
       mailbox: this.mailbox,
-      clock: options.clock,
+      clock,
       linkUp: options.linkUp,
       report: this.report,
       softwareReset: () => this.resetVf(),
     });
-    this.queues = new QueueRegisters(
-      options.barOffset,
-      options.views,
-      () => options.tables.pools[options.vf]?.queues ?? 0,
-      this.report,
-    );
-    this.engine = options.engine({
-      port: options.port,
-      vf: options.vf,
-      barOffset: options.barOffset,
-      views: options.views,
-      tables: options.tables,
-      interrupts: this.interrupts,
-      state: this,
-      recorder: options.recorder,
-      log: options.log,
-    });
+    const { queues } = this.pool;
+    this.queues = new QueueRegisters(barOffset, options.views, queues, this.report);
+    this.engine = options.engine(this);
   }
 
-  /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
-  get trapAll(): boolean {
-    return this.options.trapAll ?? false;
+  get queueLimit(): number {
+    return this.pool.queues;
   }
 
   get busMaster(): boolean {
@@ -200,11 +214,9 @@ export class VfDevice implements VfFunction, VfHardware, FunctionState {
     this.engine.barrier();
     this.engine.queuesReset();
     this.queues.reset();
-    const pool = this.options.tables.pools[this.vf];
-    if (pool === undefined) return;
-    pool.rxEnable = false;
-    pool.txEnable = false;
-    this.options.tables.changed();
+    this.pool.rxEnable = false;
+    this.pool.txEnable = false;
+    this.tables.changed();
   }
 
   private inBar(offset: number, verb: string): boolean {

@@ -1,17 +1,17 @@
 // The interrupt block of one VF: causes, masks, vector map, auto-clear,
-// auto-mask and throttling. 82599-vf sec 8. Bit n is MSI-X vector n. Time is
+// auto-mask and throttling. docs/82599-vf.md sec 8. Bit n is MSI-X vector n. Time is
 // handed in; nothing fires by itself between calls.
 
 import { IVAR_VALID, VECTORS, VTEICR, VTEITR } from '../../hw/registers.ts';
 import type { Clock } from '../../support/clock.ts';
-import type { FunctionState, InterruptSink } from '../engine/types.ts';
+import type { EngineHost } from '../types.ts';
 
 const CAUSES = VTEICR.mask.CAUSE;
 /** One step of VTEITR.INTERVAL at 1G and 10G, microseconds. */
 const INTERVAL_UNIT_US = 2.048;
 
 /** Interrupt registers and message sending of one VF. */
-export class Interrupts implements InterruptSink {
+export class Interrupts {
   /** VTEIAC, VTEIAM: plain registers. */
   autoClear = 0;
   autoMask = 0;
@@ -27,9 +27,9 @@ export class Interrupts implements InterruptSink {
   private readonly earliestUs = new Float64Array(VECTORS);
   private readonly signals: ((() => void) | null)[] = new Array(VECTORS).fill(null);
   private readonly clock: Clock;
-  private readonly state: Pick<FunctionState, 'busMaster'>;
+  private readonly state: Pick<EngineHost, 'busMaster'>;
 
-  constructor(clock: Clock, state: Pick<FunctionState, 'busMaster'>) {
+  constructor(clock: Clock, state: Pick<EngineHost, 'busMaster'>) {
     this.clock = clock;
     this.state = state;
   }
@@ -132,7 +132,7 @@ export class Interrupts implements InterruptSink {
     const nowUs = this.clock.nowUs();
     for (let vector = 0; vector < VECTORS; vector++) {
       const bit = 1 << vector;
-      const signal = this.signals[vector] as (() => void) | null;
+      const signal = this.signals[vector];
       if ((ready & bit) === 0 || signal === null) continue;
       if (nowUs < this.earliestUs[vector]) continue;
       this.owed &= ~bit;

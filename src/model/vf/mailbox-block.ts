@@ -1,9 +1,10 @@
 // The mailbox hardware of one VF: the 16 words both sides see, VFMAILBOX as the
-// VF sees it, and what the PF finds in MBVFICR and PFMAILBOX. 82599-vf sec 4.1;
+// VF sees it, and what the PF finds in MBVFICR and PFMAILBOX. docs/82599-vf.md sec 4.1;
 // reactions from QEMU's model of the 82576. Knows nothing of messages.
 
 import { MAILBOX_WORDS } from '../../hw/mailbox.ts';
 import { VFMAILBOX, VFMAILBOX_READ_TO_CLEAR } from '../../hw/registers.ts';
+import type { PfMailbox } from '../types.ts';
 
 const { REQ, ACK, VFU, PFSTS, PFACK, RSTI, RSTD } = VFMAILBOX.mask;
 
@@ -15,8 +16,8 @@ export interface MailboxEvents {
   violation(detail: string): void;
 }
 
-/** One VF's mailbox. PF methods are single steps, so PFU is never seen set by the VF. */
-export class MailboxBlock {
+/** One VF's mailbox. */
+export class MailboxBlock implements PfMailbox {
   /** VFMBMEM. */
   readonly words = new Uint32Array(MAILBOX_WORDS);
   /** VFMAILBOX without REQ and ACK, which read as 0. */
@@ -74,17 +75,11 @@ export class MailboxBlock {
 
   // ---- the PF's side ----
 
-  /** The VF holds the buffer; the PF's lock would fail. */
-  get heldByVf(): boolean {
-    return (this.flags & VFU) !== 0;
-  }
-
-  /** A request waits and can be read. It stays pending while the VF holds the buffer. */
+  /** A request waits and can be read, which it cannot while the VF holds the buffer. */
   get hasRequest(): boolean {
-    return this.requestPending && !this.heldByVf;
+    return this.requestPending && (this.flags & VFU) === 0;
   }
 
-  /** Reads a request whole and acknowledges it: PFMAILBOX.ACK. */
   takeRequest(): Uint32Array {
     this.requestPending = false;
     const copy = this.words.slice();
@@ -93,19 +88,14 @@ export class MailboxBlock {
     return copy;
   }
 
-  /** Reads and clears MBVFICR.VFACK. */
   takeAck(): boolean {
     const was = this.ackPending;
     this.ackPending = false;
     return was;
   }
 
-  /**
-   * Locks, discards what the VF sent meanwhile, writes, and sets PFSTS (linux ixgbe_write_mbx_pf).
-   * @returns false where the VF holds the buffer; then nothing was written
-   */
   post(message: readonly number[]): boolean {
-    if (this.heldByVf) return false;
+    if ((this.flags & VFU) !== 0) return false;
     this.requestPending = false;
     this.ackPending = false;
     this.words.set(message);

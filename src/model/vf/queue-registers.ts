@@ -1,21 +1,16 @@
 // Pages 1 and 2 of a VF's BAR0 where they are trapped: the words stay in the
 // heap, which the engine reads whichever way they were written; this adds the
-// checks that a shared page cannot make. 82599-vf sec 2.3 to 2.5, 5.3, 5.4.
+// checks that a shared page cannot make. docs/82599-vf.md sec 2.3 to 2.5, 5.3, 5.4.
 
-import type { Register } from '../../hw/define.ts';
-import { RING_ALIGN } from '../../hw/descriptors.ts';
+import { at } from '../../hw/define.ts';
+import { DESCRIPTOR_SIZE, RING_ALIGN } from '../../hw/descriptors.ts';
 import {
   MAX_QUEUES,
   PAGE_SIZE,
-  VFRDBAL,
-  VFRDH,
-  VFRDLEN,
-  VFRDT,
+  type QueueRegisters as Registers,
+  RX_QUEUE,
+  TX_QUEUE,
   VFRXDCTL,
-  VFTDBAL,
-  VFTDH,
-  VFTDLEN,
-  VFTDT,
   VFTDWBAH,
   VFTDWBAL,
   VFTXDCTL,
@@ -29,39 +24,12 @@ import {
   writableWord,
 } from './register-table.ts';
 
-const DESCRIPTOR_SIZE = 16;
+const { ENABLE } = VFRXDCTL.mask;
 /** What the low word of a ring's base and its length hold; Linux's `ethtool -t` writes patterns and compares. */
 const BASE_BITS = ~(RING_ALIGN - 1);
 const LENGTH_BITS = 0xf_ff80;
 
-/** The registers of one direction. */
-interface RingRegisters {
-  readonly base: Register;
-  readonly length: Register;
-  readonly head: Register;
-  readonly tail: Register;
-  readonly control: Register;
-  readonly enableMask: number;
-}
-
-const RX: RingRegisters = {
-  base: VFRDBAL,
-  length: VFRDLEN,
-  head: VFRDH,
-  tail: VFRDT,
-  control: VFRXDCTL,
-  enableMask: VFRXDCTL.mask.ENABLE,
-};
-const TX: RingRegisters = {
-  base: VFTDBAL,
-  length: VFTDLEN,
-  head: VFTDH,
-  tail: VFTDT,
-  control: VFTXDCTL,
-  enableMask: VFTXDCTL.mask.ENABLE,
-};
-
-/** Words that a VF reset sets back: those of pages 1 and 2 not named in 82599-vf sec 1.3, counters apart. */
+/** Words that a VF reset sets back: those of pages 1 and 2 not named in docs/82599-vf.md sec 1.3, counters apart. */
 const RESET_WORDS: readonly number[] = [...REGISTER_WORDS.values()]
   .filter((word) => word.offset >= PAGE_SIZE && word.offset < 3 * PAGE_SIZE)
   .filter((word) => word.register.access !== 'RO' && !word.register.survivesReset)
@@ -71,11 +39,11 @@ const RESET_WORDS: readonly number[] = [...REGISTER_WORDS.values()]
 export class QueueRegisters {
   private readonly barOffset: number;
   private readonly views: () => ArenaViews;
-  private readonly queues: () => number;
+  private readonly queues: number;
   private readonly report: Report;
 
   /** @param queues queues the PF gives this VF */
-  constructor(barOffset: number, views: () => ArenaViews, queues: () => number, report: Report) {
+  constructor(barOffset: number, views: () => ArenaViews, queues: number, report: Report) {
     this.barOffset = barOffset;
     this.views = views;
     this.queues = queues;
@@ -86,7 +54,7 @@ export class QueueRegisters {
   read(offset: number): number {
     const word = readable(offset, this.report);
     if (word === null) return 0;
-    const ring = offset < 2 * PAGE_SIZE ? RX : TX;
+    const ring = offset < 2 * PAGE_SIZE ? RX_QUEUE : TX_QUEUE;
     if (word.register === ring.base) return (this.load(offset) & BASE_BITS) >>> 0;
     if (word.register === ring.length) return this.load(offset) & LENGTH_BITS;
     return this.load(offset);
@@ -96,10 +64,10 @@ export class QueueRegisters {
   write(offset: number, value: number): void {
     const word = writableWord(offset, value, this.report);
     if (word === null) return;
-    const ring = offset < 2 * PAGE_SIZE ? RX : TX;
-    const enabled = (this.load(this.at(ring.control, word.index)) & ring.enableMask) !== 0;
+    const ring = offset < 2 * PAGE_SIZE ? RX_QUEUE : TX_QUEUE;
+    const enabled = (this.load(at(ring.control, word.index)) & ENABLE) !== 0;
     if (word.register === ring.control) {
-      if (!enabled && (value & ring.enableMask) !== 0) this.checkEnable(ring, word, value);
+      if (!enabled && (value & ENABLE) !== 0) this.checkEnable(ring, word, value);
     } else if (word.register === ring.tail) {
       this.checkTail(ring, word, value, enabled);
     } else if (word.register === ring.head) {
@@ -122,24 +90,24 @@ export class QueueRegisters {
   /** Clears ENABLE of every tx queue: what the PF does to a VF that was reset. */
   stopTxQueues(): void {
     for (let queue = 0; queue < MAX_QUEUES; queue++) {
-      const offset = this.at(VFTXDCTL, queue);
-      this.store(offset, this.load(offset) & ~VFTXDCTL.mask.ENABLE);
+      const offset = at(VFTXDCTL, queue);
+      this.store(offset, this.load(offset) & ~ENABLE);
     }
   }
 
   /** Zeroes the head write-back addresses: what a Linux PF does at RESET. */
   clearHeadWriteBack(): void {
     for (let queue = 0; queue < MAX_QUEUES; queue++) {
-      this.store(this.at(VFTDWBAL, queue), 0);
-      this.store(this.at(VFTDWBAH, queue), 0);
+      this.store(at(VFTDWBAL, queue), 0);
+      this.store(at(VFTDWBAH, queue), 0);
     }
   }
 
-  private checkEnable(ring: RingRegisters, word: RegisterWord, value: number): void {
+  private checkEnable(ring: Registers, word: RegisterWord, value: number): void {
     const complain = (detail: string) =>
       this.report('ring-setup', word.offset, `${word.name}: ${detail}`);
-    const base = this.load(this.at(ring.base, word.index));
-    const length = this.load(this.at(ring.length, word.index));
+    const base = this.load(at(ring.base, word.index));
+    const length = this.load(at(ring.length, word.index));
     if (base % RING_ALIGN !== 0) {
       complain(
         `ring base expected a multiple of ${RING_ALIGN}, got low word 0x${base.toString(16)}`,
@@ -148,21 +116,16 @@ export class QueueRegisters {
     if (length === 0 || length % RING_ALIGN !== 0) {
       complain(`ring length expected a positive multiple of ${RING_ALIGN} bytes, got ${length}`);
     }
-    if (word.index >= this.queues()) {
-      complain(`enabled, but the PF gives this VF ${this.queues()} queues`);
+    if (word.index >= this.queues) {
+      complain(`enabled, but the PF gives this VF ${this.queues} queues`);
     }
-    if (ring === RX && (value & VFRXDCTL.mask.RLPML_EN) !== 0) {
+    if (ring === RX_QUEUE && (value & VFRXDCTL.mask.RLPML_EN) !== 0) {
       complain('RLPML_EN set, which an 82599 does not have');
     }
   }
 
-  private checkTail(
-    ring: RingRegisters,
-    word: RegisterWord,
-    value: number,
-    enabled: boolean,
-  ): void {
-    const size = this.load(this.at(ring.length, word.index)) / DESCRIPTOR_SIZE;
+  private checkTail(ring: Registers, word: RegisterWord, value: number, enabled: boolean): void {
+    const size = this.load(at(ring.length, word.index)) / DESCRIPTOR_SIZE;
     // A doorbell to a ring that a reset of the port took away: no driver can know in time.
     if (size === 0 && !enabled) return;
     if (value !== 0 && value >= size) {
@@ -171,10 +134,6 @@ export class QueueRegisters {
     } else if (value !== 0 && !enabled) {
       this.report('ring-setup', word.offset, `${word.name} written before ENABLE was set`);
     }
-  }
-
-  private at(register: Register, queue: number): number {
-    return register.offset + queue * register.step;
   }
 
   private load(offset: number): number {

@@ -3,7 +3,7 @@
 
 import type { Register } from '../../hw/define.ts';
 import { ALL_ONES, REGISTERS, VFMRQC, VFRETA, VFRSSRK } from '../../hw/registers.ts';
-import type { ViolationKind } from '../types.ts';
+import type { ViolationKind } from '../recorder.ts';
 
 /** One 32-bit word of BAR0. */
 export interface RegisterWord {

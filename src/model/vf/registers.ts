@@ -1,6 +1,6 @@
 // Pages 0 and 3 of a VF's BAR0: control, interrupts, mailbox. What each register
 // does when read or written, by the access kinds of src/hw/registers.ts.
-// 82599-vf sec 2.1 and 8. Queue registers are in queue-registers.ts.
+// docs/82599-vf.md sec 2.1 and 8. Queue registers are in queue-registers.ts.
 
 import {
   IVAR_VALID,
@@ -68,7 +68,7 @@ export class VfRegisters {
       case VFLINKS:
         return linkUp() ? VFLINKS.mask.LINK_UP | (SPEED_10G << VFLINKS.shift.SPEED) : 0;
       case VFFRTIMER:
-        // Units are unknown (82599-vf sec 2.1); it runs, that is all a driver may rely on.
+        // Units are unknown (docs/82599-vf.md sec 2.1); it runs, that is all a driver may rely on.
         return Math.floor(clock.nowUs()) % 2 ** 32;
       case VTEICR:
         return interrupts.readCauses();

@@ -2,11 +2,8 @@
 
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
-import {
-  LOOP_BATCH,
-  makeFrameBatch,
-  makePlainLoops,
-} from '../../../src/model/engine/plain-loops.ts';
+import { makePlainLoops } from '../../../src/model/engine/plain-loops.ts';
+import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/frame.ts';
 import * as layout from '../../../src/model/layout.ts';
 import { viewsOver } from '../nic-fixture.ts';
 

@@ -2,7 +2,7 @@
 // to be tested without a switch.
 
 import type { ArenaViews } from '../../../src/memory/layout.ts';
-import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/engine/plain-loops.ts';
+import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/frame.ts';
 import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import { CableBox, type PortContext } from '../../../src/model/ports/index.ts';
 import { LatencyBox } from '../../../src/model/ports/latency.ts';

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { processArena } from '../../../src/memory/arena.ts';
-import { makeFrameBatch } from '../../../src/model/engine/plain-loops.ts';
+import { makeFrameBatch } from '../../../src/model/frame.ts';
 import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import type { PortContext } from '../../../src/model/ports/index.ts';
 import { CableBox } from '../../../src/model/ports/index.ts';

@@ -23,7 +23,7 @@ function bench(busMaster = true): Bench {
     });
   }
   if (busMaster) device.configWrite(4, 2, 4);
-  const interrupts = port.engines[0]?.context.interrupts;
+  const interrupts = port.engines[0]?.host.interrupts;
   return {
     port,
     seen,

@@ -14,7 +14,7 @@ import {
 import { packetViews } from '../../../src/memory/packet-views.ts';
 import type { NicCounters } from '../../../src/model/nic.ts';
 import type { NicPortOptions } from '../../../src/model/nic-port.ts';
-import type { IommuFault, Violation } from '../../../src/model/types.ts';
+import type { IommuFault, Violation } from '../../../src/model/recorder.ts';
 import type { VfioDevice } from '../../../src/vfio/device.ts';
 import type { DriverHarness, MakeHarness } from '../../support/driver-harness.ts';
 import { frame, idOf, STRANGER } from '../../support/frames.ts';

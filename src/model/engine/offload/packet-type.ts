@@ -1,26 +1,12 @@
 // HOT. What the parser of the 82599 says of a frame: the packet type bits of the rx
-// write-back (82599 DS sec 7.1.6.2), and the control word of a VLAN tag. Reads the frame as
-// words of the heap. Knows IPv4, IPv6 and their first protocol; no tunnels, no IPsec.
+// write-back (82599 DS sec 7.1.6.2). Knows IPv4, IPv6 and their first protocol; no tunnels, no IPsec.
+
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../../frame.ts';
 
 const IPV4 = 0x10;
 const IPV4_OPTIONS = 0x20;
 const IPV6 = 0x40;
 const IPV6_EXTENSIONS = 0x80;
-
-/** EtherTypes as the low half of the word at byte 12 holds them. */
-export const ETHERTYPE_IPV4 = 0x0008;
-export const ETHERTYPE_IPV6 = 0xdd86;
-export const ETHERTYPE_VLAN = 0x0081;
-
-/** TCI of a tag, from the word of bytes 12 to 15 of its frame. */
-export function tagControl(word: number): number {
-  return ((word >>> 8) & 0xff00) | (word >>> 24);
-}
-
-/** The word of bytes 12 to 15 for a tag: the inverse of `tagControl`. */
-export function tagWord(tci: number): number {
-  return ETHERTYPE_VLAN | ((tci & 0xff00) << 8) | ((tci & 0xff) << 24);
-}
 
 function protocolType(protocol: number): number {
   if (protocol === 17) return 0x200;

@@ -1,26 +1,14 @@
 // Receive-side scaling as a Linux PF sets it up for its VFs: the Toeplitz hash
 // ("Microsoft RSS hashing types"; 82599 DS sec 7.1.2.8) over IPv4 and IPv6 addresses,
-// with ports for TCP only, and a table of 128 entries. The key is the default one of
-// Microsoft's verification suite. The hash is a table look-up a byte. Where a pool uses
+// with ports for TCP only. The hash is a table look-up a byte. Where a pool uses
 // one queue the model computes no hash, and says NONE in the descriptor.
 
 import { RSS_TYPE } from '../../../hw/descriptors.ts';
-
-/** The 40 key bytes, as mailbox GET_RSS_KEY tells them. */
-export const RSS_KEY: readonly number[] = [
-  0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0,
-  0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c,
-  0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-];
-export const RETA_ENTRIES = 128;
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../../frame.ts';
+import { RSS_KEY } from '../../tables.ts';
 
 /** Longest input: two IPv6 addresses and two ports. */
 const INPUT_BYTES = 36;
-
-/** RETA entry `i` of a PF whose pools have `queues` queues. */
-export function retaEntry(i: number, queues: number): number {
-  return i % queues;
-}
 
 /** partial[position * 256 + byte]: what this byte at this position of the input adds to the hash. */
 const partial = new Int32Array(INPUT_BYTES * 256);
@@ -29,7 +17,7 @@ function keyWindow(bit: number): number {
   let window = 0;
   for (let i = 0; i < 32; i++) {
     const at = bit + i;
-    const keyBit = ((RSS_KEY[at >> 3] ?? 0) >> (7 - (at & 7))) & 1;
+    const keyBit = (RSS_KEY[at >> 3] >> (7 - (at & 7))) & 1;
     window = (window << 1) | keyBit;
   }
   return window;
@@ -78,8 +66,8 @@ export class RssHasher {
     this.type = RSS_TYPE.NONE;
     const typeWord = heap[w + 3];
     const ethertype = typeWord & 0xffff;
-    if (ethertype === 0x0008 && length >= 34) this.ipv4(heap, w, length, typeWord);
-    else if (ethertype === 0xdd86 && length >= 54) this.ipv6(heap, w, length);
+    if (ethertype === ETHERTYPE_IPV4 && length >= 34) this.ipv4(heap, w, length, typeWord);
+    else if (ethertype === ETHERTYPE_IPV6 && length >= 54) this.ipv6(heap, w, length);
   }
 
   private ipv4(heap: Int32Array, w: number, length: number, typeWord: number): void {

@@ -2,10 +2,10 @@
 // buffers, checksums, tags, padding. What a descriptor may ask for was checked by frames.ts.
 
 import { MIN_FRAME } from '../../../hw/descriptors.ts';
+import { tagWord } from '../../frame.ts';
 import { Q_COUNT, Q_STATE, STATE_HUNG, T_CONTEXT, V_PORT_VLAN } from '../../layout.ts';
 import type { EngineMemory } from '../memory.ts';
 import { insertChecksums } from './checksums.ts';
-import { tagWord } from './packet-type.ts';
 
 /** Bytes of the staging area. */
 export const STAGING_BYTES = 128 * 1024;
