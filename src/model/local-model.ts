@@ -2,7 +2,7 @@
 // tests. It moves only by step(): call it in the loop that also drives the
 // VFs. Addresses of its VFs are model:P.V.
 
-import type { Arena } from '../memory/arena.ts';
+import { type Arena, processArena } from '../memory/arena.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { DirectDevice } from './direct-device.ts';
@@ -25,7 +25,7 @@ export interface LocalModelOptions {
   readonly trapAll?: boolean;
 }
 
-/** See the head of this file. */
+/** A software 82599 whose VFs are opened as model:P.V. */
 export class LocalModel {
   private readonly nic: Nic;
   private readonly taken = new Set<string>();
@@ -97,4 +97,12 @@ export class LocalModel {
   close(): void {
     this.nic.close();
   }
+}
+
+/**
+ * Makes a software 82599 in this thread. It moves only by its step().
+ * @throws RangeError for options out of range
+ */
+export function createModel(options: LocalModelOptions): LocalModel {
+  return new LocalModel(processArena(), options);
 }

@@ -80,6 +80,9 @@ export interface WirePort {
   close(): void;
 }
 
+/** Bytes of a VF's config space. */
+export const CONFIG_SIZE = 256;
+
 /** PF behaviours the model knows. */
 export type PfPersonality = 'linux-6.1' | 'linux-7.3' | 'dpdk';
 

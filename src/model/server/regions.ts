@@ -12,8 +12,7 @@ import {
   type RegionInfo,
   type RegionWrite,
 } from '../../vfio/user/protocol.ts';
-import type { VfFunction } from '../types.ts';
-import { CONFIG_SIZE } from '../vf/config-space.ts';
+import { CONFIG_SIZE, type VfFunction } from '../types.ts';
 
 const BAR3_SIZE = 0x4000;
 const READ_WRITE = REGION_FLAG.READ | REGION_FLAG.WRITE;

@@ -5,9 +5,7 @@
 
 import { DEVICE_82599_VF, VENDOR_INTEL } from '../../hw/pci.ts';
 import { BAR0_SIZE, VECTORS } from '../../hw/registers.ts';
-
-/** Bytes of config space. */
-export const CONFIG_SIZE = 256;
+import { CONFIG_SIZE } from '../types.ts';
 
 const COMMAND = 0x04;
 const STATUS = 0x06;
