@@ -1,10 +1,16 @@
-// How the descriptor engine keeps its state: as words of the heap, one block a VF
-// and in it one block a queue, so that the hot loops touch one Int32Array only
-// (rules 2 and 5 of the hot path). Numbers only; all values are int32. Nothing here is
-// seen by a driver: what a driver sees are the BAR words and the descriptors.
+// Where the datapath keeps its state: as words of the heap, one block a VF and in it one block a queue, so that
+// the hot loops touch one Int32Array only (docs/hot-path.md). All values are int32. No driver sees any of this:
+// what a driver sees are the words of its BAR and its descriptors.
+//
+// The loops name places by one letter, always an index of 32-bit words into the heap:
+//   h  the heap itself, an Int32Array
+//   v  a VF block: h[v + V_POOL] and the other V_*, and its counters C_*
+//   q  a queue block inside it: h[q + Q_HEAD] is the queue's head; Q_* of both kinds, R_* of rx, T_* of tx queues
+//   w  the first word of a frame
+//   d  a descriptor, of four words: h[d], h[d + 1] hold the buffer's address, h[d + 2] and h[d + 3] the rest
+//   e  an answer of the switch's lookup, E_* (switch/lookup.ts)
 
-/** Rx and tx queue blocks a VF has, 8 each: the size of the register file. */
-export const QUEUES = 8;
+import { MAX_QUEUES } from '../hw/registers.ts';
 
 // ---- VF block ----
 
@@ -25,10 +31,8 @@ export const V_QUEUES = 2;
  * ring in one writable piece; else 0.
  */
 export const V_PLAIN_RX = 3;
-/** Bit q: tx queue q has something to interrupt for. */
+/** Bit i: tx queue i has something to interrupt for. */
 export const V_TX_RAISE = 4;
-export const V_PORT = 5;
-export const V_VF = 6;
 /** 1 while the function may do DMA (COMMAND.BusMaster). */
 export const V_MASTER = 7;
 /** The last source MAC that passed anti-spoofing: bytes 0,1 and 2..5 as they lie in words; V_SOURCE_OK 1 where valid. */
@@ -54,8 +58,8 @@ export const COUNTERS = 10;
 /** First rx queue block, first tx queue block, words a queue block and a VF block. */
 export const V_RX_QUEUES = 32;
 export const QUEUE_WORDS = 80;
-export const V_TX_QUEUES = V_RX_QUEUES + QUEUES * QUEUE_WORDS;
-export const VF_WORDS = V_TX_QUEUES + QUEUES * QUEUE_WORDS + 16;
+export const V_TX_QUEUES = V_RX_QUEUES + MAX_QUEUES * QUEUE_WORDS;
+export const VF_WORDS = V_TX_QUEUES + MAX_QUEUES * QUEUE_WORDS + 16;
 
 // ---- queue block ----
 

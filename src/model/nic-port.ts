@@ -22,7 +22,7 @@ import type { PfPersonality, PortCounters, WirePort } from './types.ts';
 import { VfDevice } from './vf/device.ts';
 
 /** VFs a port can have: one pool of 64 is the PF's. */
-export const MAX_VFS = 63;
+const MAX_VFS = 63;
 
 /** How a port is made. The PF's settings are as in PfOptions. */
 export interface NicPortOptions
@@ -62,7 +62,7 @@ export interface NicParts {
 }
 
 /**
- * Queues of each VF: 2 in 64 pools, 4 in 32, 8 in 16 pools, which only the DPDK PF uses (82599-vf sec 6).
+ * Queues of each VF: 2 in 64 pools, 4 in 32, 8 in 16 pools, which only the DPDK PF uses (docs/82599-vf.md sec 6).
  * One pool is the PF's.
  */
 export function queuesPerPool(vfs: number, pf: PfPersonality): number {

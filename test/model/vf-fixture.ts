@@ -129,7 +129,7 @@ export function makePort(
   return { time, tables, recorder, devices, engines, pf, link, trace, views };
 }
 
-/** The VF's half of the legacy mailbox protocol (82599-vf sec 4.2), as drivers play it. */
+/** The VF's half of the legacy mailbox protocol (docs/82599-vf.md sec 4.2), as drivers play it. */
 export class ScriptedVf {
   readonly device: VfDevice;
   readonly pf: Pf;

@@ -1,6 +1,6 @@
 // MSI-X of one VF, seen from the program: which eventfd the kernel signals for which cause. The
 // device sends a message, the guest's IOMMU remaps it, vfio-pci signals the eventfd. Part of
-// driver-checks.mjs. Registers (VTEICR and up, 82599-vf.md 8) are written out: no user of src/hw.
+// driver-checks.mjs. Registers (VTEICR and up, docs/82599-vf.md sec 8) are written out: no user of src/hw.
 
 const VTEICR = 0x100;
 const VTEICS = 0x104;

@@ -21,20 +21,18 @@ import type { SwitchMemory } from '../types.ts';
 /** In a key's high half, in place of a VLAN id: the frame carries no tag. */
 export const UNTAGGED = 0x1000_0000;
 
-// One answer; bit i of a mask is VF i, two words a mask.
+// An answer, at heap word e; bit i of a mask is VF i.
 const E_KEY0 = 0;
 const E_KEY1 = 1;
 const E_GENERATION = 2;
-/** The one pool that takes it and may receive; -1 where there are none, several, or it is not enabled. */
-export const E_SINGLE = 3;
 /** WIRE, LOCAL or GROUP. */
-export const E_CLASS = 4;
-/** Pools that take it, enabled or not. */
+export const E_CLASS = 3;
+/** Heap word of the VF block of the one pool that takes this unicast and may receive; else 0. */
+export const E_PLAIN = 4;
+/** Pools that take it, enabled or not: two words. */
 export const E_POOLS = 5;
-/** Of these, the ones that take it by hash alone. */
+/** Of these, the ones that take it by hash alone: two words. */
 export const E_INEXACT = 7;
-/** Heap word of the one pool's VF block, for unicast; else 0. */
-export const E_PLAIN = 9;
 const ENTRY_SHIFT = 4;
 /** 2^8: `find` takes the top 8 bits of its hash. */
 const ENTRIES = 256;
@@ -43,7 +41,7 @@ export const LOOKUP_BYTES = ENTRIES << (ENTRY_SHIFT + 2);
 /** Unicast that no exact filter of the port holds. */
 export const WIRE = 0;
 /** Unicast that some VF's exact filter holds. */
-export const LOCAL = 1;
+const LOCAL = 1;
 /** Multicast and broadcast. */
 export const GROUP = 2;
 
@@ -111,7 +109,6 @@ export class SwitchLookup {
     this.limit = tables.maxFrame - 4;
     for (let vf = 0; vf < tables.pools.length; vf++) {
       const pool = tables.pools[vf];
-      if (pool === undefined) continue;
       const v = this.firstVf + vf * VF_WORDS;
       h[v + V_POOL] =
         (pool.rxEnable ? POOL_RX : 0) |
@@ -135,11 +132,10 @@ export class SwitchLookup {
     const hashed = group && !broadcast && this.hashHit(key1);
     const pools = [0, 0];
     const inexact = [0, 0];
-    let single = -1;
+    let last = -1;
     let accepted = 0;
     for (let vf = 0; vf < tables.pools.length; vf++) {
       const pool = tables.pools[vf];
-      if (pool === undefined) continue;
       const { aupe, bam, mpe, rompe } = pool.acceptance;
       const exact = (broadcast && bam) || tables.ownsMac(vf, mac);
       const wide = group && !broadcast && mpe;
@@ -150,13 +146,13 @@ export class SwitchLookup {
       pools[word] = pools[word] | (1 << (vf & 31));
       if (!exact && byHash) inexact[word] = inexact[word] | (1 << (vf & 31));
       accepted++;
-      single = vf;
+      last = vf;
     }
     h[e + E_KEY0] = word0;
     h[e + E_KEY1] = key1;
     h[e + E_GENERATION] = this.generation;
-    h[e + E_SINGLE] = accepted === 1 && tables.pools[single]?.rxEnable === true ? single : -1;
-    h[e + E_PLAIN] = group || h[e + E_SINGLE] < 0 ? 0 : this.firstVf + single * VF_WORDS;
+    const plain = !group && accepted === 1 && tables.pools[last].rxEnable;
+    h[e + E_PLAIN] = plain ? this.firstVf + last * VF_WORDS : 0;
     h[e + E_CLASS] = group ? GROUP : tables.ownersOf(mac).length > 0 ? LOCAL : WIRE;
     h[e + E_POOLS] = pools[0];
     h[e + E_POOLS + 1] = pools[1];

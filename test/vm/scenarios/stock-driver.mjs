@@ -60,7 +60,7 @@ async function selfTest(bench) {
   await bench.pingFromGuest(HOST_IP);
 }
 
-/** 82599-vf 7.7: a PF whose own MTU is 1500 refuses SET_LPE above 1518. */
+/** docs/82599-vf.md sec 7.7: a PF whose own MTU is 1500 refuses SET_LPE above 1518. */
 async function jumboRefused(bench) {
   const { status, output } = await bench.mtu(9000);
   expectTrue(status !== 0, `ip link set eth0 mtu 9000 succeeded: ${output}`);
