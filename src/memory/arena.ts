@@ -33,7 +33,7 @@ interface Chunk {
   readonly fdOffset: number;
 }
 
-/** See the head of this file. Made by `processArena()`. */
+/** The shared memory of this process. Made by `processArena()`. */
 export class Arena {
   /** Post this to a Worker, which then calls `viewsOf` on it. */
   readonly memory: SharedMemory;

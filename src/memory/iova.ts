@@ -1,7 +1,7 @@
 // IO virtual addresses: what the device sees. Every device sees an arena byte
 // at the same IOVA, since a forwarder hands a buffer from one device to the
-// next. design: above the x86 MSI window, below 39 bits, inside one 4 GiB
-// window, so that the low word is the arena offset and the high word a constant.
+// next: above the x86 MSI window, below 39 bits, inside one 4 GiB window, so that
+// the low word is the arena offset and the high word a constant (docs/design.md sec 4).
 
 /** An IOVA: an integer below 2**39, exact in a double. */
 export type Iova = number & { readonly __iova: unique symbol };

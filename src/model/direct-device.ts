@@ -34,7 +34,7 @@ export interface DirectDeviceOptions {
   readonly onClose?: () => void;
 }
 
-/** See the head of this file. */
+/** A VF of a model in this process, as the driver sees a device. */
 export class DirectDevice implements VfioDevice {
   readonly address: string;
   readonly deviceId = DEVICE_82599_VF;

@@ -80,7 +80,7 @@ const UNPLUGGED: WirePort = {
   close: () => {},
 };
 
-/** See the head of this file. */
+/** A port with its VFs, PF, switch and wire. */
 export class NicPort {
   readonly index: number;
   readonly pf: Pf;

@@ -64,7 +64,7 @@ export interface NicCounters extends PortCounters {
   readonly vf: number;
 }
 
-/** See the head of this file. */
+/** A whole NIC: its ports and VFs, moved by `step`. */
 export class Nic {
   /** Violations and faults of all VFs. */
   readonly recorder: Recorder;

@@ -1,6 +1,6 @@
 // How a VF comes to life: the reset handshake, and the requests that give it its
 // MAC, API version and queues. linux ixgbevf_reset_hw_vf and ixgbevf_negotiate_api,
-// in nine numbered steps. What is configured afterwards, and its order, is vf.ts.
+// in nine numbered steps. What is configured afterwards, and its order, is ../lifecycle.ts.
 
 import { type ApiVersion, apiAtLeast } from '../../hw/mailbox.ts';
 import { MAX_QUEUES, VFCTRL, VTEIAC, VTEIAM, VTEICR, VTEIMC } from '../../hw/registers.ts';

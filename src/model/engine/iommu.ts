@@ -16,18 +16,19 @@ const WRITE = 2;
 /** Longest window handed to a queue's cache: its size stays a positive int32. */
 const WINDOW_BYTES = 2 ** 30;
 
-/** Sorted, disjoint [start, end) pieces of IOVA space. Parallel arrays; `heap` is a byte offset, or -1. */
-interface Pieces {
-  readonly start: number[];
-  readonly end: number[];
-  readonly heap: number[];
-  readonly rights: number[];
+/** A piece [start, end) of IOVA space. */
+interface Piece {
+  start: number;
+  end: number;
+  /** Heap byte offset, or -1 where no memory is behind it. */
+  heap: number;
+  rights: number;
 }
 
-/** See the head of this file. */
+/** The maps of one VF. Both lists are sorted, their pieces disjoint. */
 export class Iommu {
-  private readonly mappings: Pieces = { start: [], end: [], heap: [], rights: [] };
-  private readonly ranges: Pieces = { start: [], end: [], heap: [], rights: [] };
+  private readonly mappings: Piece[] = [];
+  private readonly ranges: Piece[] = [];
 
   /**
    * After a `translate` that succeeded: the window around it that has the same high word, as int32 values:
@@ -39,7 +40,7 @@ export class Iommu {
 
   /** Mappings held. */
   get count(): number {
-    return this.mappings.start.length;
+    return this.mappings.length;
   }
 
   /**
@@ -59,10 +60,11 @@ export class Iommu {
     const end = iova + sizeBytes;
     if (end > IOVA_LIMIT) return EINVAL;
     const i = firstEndingAfter(this.mappings, iova);
-    if (i < this.mappings.start.length && this.mappings.start[i] < end) return EEXIST;
+    if (i < this.mappings.length && this.mappings[i].start < end) return EEXIST;
     const rights = heapOffset === -1 ? 0 : (readable ? READ : 0) | (writable ? WRITE : 0);
-    insert(this.mappings, i, iova, end, heapOffset, rights);
-    this.join(iova, end, heapOffset, rights);
+    const piece = { start: iova, end, heap: heapOffset, rights };
+    this.mappings.splice(i, 0, piece);
+    this.join({ ...piece });
     return 0;
   }
 
@@ -74,25 +76,24 @@ export class Iommu {
   unmap(iova: number, sizeBytes: number): number {
     if (!aligned(iova) || !aligned(sizeBytes) || sizeBytes === 0) return EINVAL;
     const end = iova + sizeBytes;
-    const { start, end: ends } = this.mappings;
-    const first = firstEndingAfter(this.mappings, iova);
+    const { mappings } = this;
+    const first = firstEndingAfter(mappings, iova);
     let last = first;
     let bytes = 0;
-    while (last < start.length && start[last] < end) {
-      if (start[last] < iova || ends[last] > end) return EINVAL;
-      bytes += ends[last] - start[last];
-      last++;
+    for (; last < mappings.length && mappings[last].start < end; last++) {
+      if (mappings[last].start < iova || mappings[last].end > end) return EINVAL;
+      bytes += mappings[last].end - mappings[last].start;
     }
     if (last === first) return 0;
-    removeAt(this.mappings, first, last - first);
+    mappings.splice(first, last - first);
     this.cut(iova, end);
     return bytes;
   }
 
   /** Drops all mappings. */
   clear(): void {
-    removeAt(this.mappings, 0, this.mappings.start.length);
-    removeAt(this.ranges, 0, this.ranges.start.length);
+    this.mappings.length = 0;
+    this.ranges.length = 0;
   }
 
   /**
@@ -103,20 +104,18 @@ export class Iommu {
    */
   translate(low: number, high: number, sizeBytes: number, write: boolean): number {
     const iova = (high >>> 0) * TWO_32 + (low >>> 0);
-    const { start, end, heap, rights } = this.ranges;
     const i = firstEndingAfter(this.ranges, iova);
-    if (i === start.length || iova >= IOVA_LIMIT) return -1;
-    const rangeStart = start[i];
-    const rangeEnd = end[i];
-    if (rangeStart > iova || iova + sizeBytes > rangeEnd) return -1;
-    if ((rights[i] & (write ? WRITE : READ)) === 0) return -1;
+    if (i === this.ranges.length || iova >= IOVA_LIMIT) return -1;
+    const { start, end, heap, rights } = this.ranges[i];
+    if (start > iova || iova + sizeBytes > end) return -1;
+    if ((rights & (write ? WRITE : READ)) === 0) return -1;
     const block = Math.floor(iova / WINDOW_BYTES) * WINDOW_BYTES;
-    const from = Math.max(rangeStart, block);
-    const to = Math.min(rangeEnd, block + WINDOW_BYTES);
+    const from = Math.max(start, block);
+    const to = Math.min(end, block + WINDOW_BYTES);
     this.windowStart = from | 0;
     this.windowBytes = to - from;
-    this.windowBase = (heap[i] + (from - rangeStart)) | 0;
-    return heap[i] + (iova - rangeStart);
+    this.windowBase = (heap + (from - start)) | 0;
+    return heap + (iova - start);
   }
 
   /**
@@ -135,15 +134,15 @@ export class Iommu {
   ): number {
     let iova = (high >>> 0) * TWO_32 + (low >>> 0);
     if (iova + sizeBytes > IOVA_LIMIT) return 0;
-    const { start, end, heap, rights } = this.ranges;
     const needed = write ? WRITE : READ;
     let left = sizeBytes;
     let n = 0;
     for (let i = firstEndingAfter(this.ranges, iova); left > 0; i++) {
-      if (i >= start.length || start[i] > iova) return 0;
-      if ((rights[i] & needed) === 0) return 0;
-      const bytes = Math.min(left, end[i] - iova);
-      offsets[n] = heap[i] + (iova - start[i]);
+      if (i >= this.ranges.length) return 0;
+      const { start, end, heap, rights } = this.ranges[i];
+      if (start > iova || (rights & needed) === 0) return 0;
+      const bytes = Math.min(left, end - iova);
+      offsets[n] = heap + (iova - start);
       lengths[n] = bytes;
       n++;
       iova += bytes;
@@ -153,48 +152,44 @@ export class Iommu {
   }
 
   /** Adds a mapping to the ranges, as part of a neighbour where it continues one. */
-  private join(iova: number, end: number, heapOffset: number, rights: number): void {
-    const r = this.ranges;
-    let i = firstEndingAfter(r, iova);
-    const continues = (k: number, at: number, heapAt: number): boolean =>
-      r.end[k] === at &&
-      r.rights[k] === rights &&
-      (rights === 0 || r.heap[k] + (at - r.start[k]) === heapAt);
-    if (i > 0 && continues(i - 1, iova, heapOffset)) {
-      i--;
-      r.end[i] = end;
-    } else {
-      insert(r, i, iova, end, heapOffset, rights);
-    }
-    const next = i + 1;
-    if (next < r.start.length && r.start[next] === end && r.rights[next] === rights) {
-      if (continues(i, end, r.heap[next])) {
-        r.end[i] = r.end[next];
-        removeAt(r, next, 1);
-      }
-    }
+  private join(piece: Piece): void {
+    const i = firstEndingAfter(this.ranges, piece.start);
+    this.ranges.splice(i, 0, piece);
+    this.joinNext(i);
+    if (i > 0) this.joinNext(i - 1);
+  }
+
+  /** Makes range i and the one after it one, where the second continues the first. */
+  private joinNext(i: number): void {
+    const range = this.ranges[i];
+    const next = this.ranges[i + 1];
+    if (next === undefined || next.start !== range.end || next.rights !== range.rights) return;
+    const continued = range.heap + (range.end - range.start) === next.heap;
+    if (range.rights !== 0 && !continued) return;
+    range.end = next.end;
+    this.ranges.splice(i + 1, 1);
   }
 
   /** Takes [from, to) out of the ranges. */
   private cut(from: number, to: number): void {
-    const r = this.ranges;
-    let i = firstEndingAfter(r, from);
-    if (i < r.start.length && r.start[i] < from) {
-      const start = r.start[i];
-      const end = r.end[i];
-      const heap = r.heap[i];
-      r.end[i] = from;
+    const { ranges } = this;
+    let i = firstEndingAfter(ranges, from);
+    if (i < ranges.length && ranges[i].start < from) {
+      ranges.splice(i + 1, 0, startingAt(ranges[i], from));
+      ranges[i].end = from;
       i++;
-      insert(r, i, from, end, heap === -1 ? -1 : heap + (from - start), r.rights[i - 1]);
     }
     let last = i;
-    while (last < r.start.length && r.end[last] <= to) last++;
-    removeAt(r, i, last - i);
-    if (i < r.start.length && r.start[i] < to) {
-      if (r.heap[i] !== -1) r.heap[i] = r.heap[i] + (to - r.start[i]);
-      r.start[i] = to;
-    }
+    while (last < ranges.length && ranges[last].end <= to) last++;
+    ranges.splice(i, last - i);
+    if (i < ranges.length && ranges[i].start < to) ranges[i] = startingAt(ranges[i], to);
   }
+}
+
+/** The part of a piece from `start` on. */
+function startingAt(piece: Piece, start: number): Piece {
+  const heap = piece.heap === -1 ? -1 : piece.heap + (start - piece.start);
+  return { ...piece, start, heap };
 }
 
 function aligned(value: number): boolean {
@@ -202,35 +197,13 @@ function aligned(value: number): boolean {
 }
 
 /** Index of the first piece whose end is above `iova`; the number of pieces where there is none. */
-function firstEndingAfter(pieces: Pieces, iova: number): number {
-  const end = pieces.end;
+function firstEndingAfter(pieces: readonly Piece[], iova: number): number {
   let low = 0;
-  let high = end.length;
+  let high = pieces.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (end[middle] > iova) high = middle;
+    if (pieces[middle].end > iova) high = middle;
     else low = middle + 1;
   }
   return low;
-}
-
-function insert(
-  pieces: Pieces,
-  i: number,
-  start: number,
-  end: number,
-  heap: number,
-  rights: number,
-): void {
-  pieces.start.splice(i, 0, start);
-  pieces.end.splice(i, 0, end);
-  pieces.heap.splice(i, 0, heap);
-  pieces.rights.splice(i, 0, rights);
-}
-
-function removeAt(pieces: Pieces, i: number, n: number): void {
-  pieces.start.splice(i, n);
-  pieces.end.splice(i, n);
-  pieces.heap.splice(i, n);
-  pieces.rights.splice(i, n);
 }

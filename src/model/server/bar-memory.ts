@@ -15,7 +15,7 @@ const F_SEAL_GROW = 0x4;
 const PROT_READ_WRITE = 0x3;
 const MAP_SHARED = 0x1;
 
-/** See the head of this file. Owns its fd and its window in the arena. */
+/** The memory of one VF's BAR0. Owns its fd and its window in the arena. */
 export class BarMemory {
   /** Heap byte offset of BAR0, a multiple of 4096. */
   readonly offset: number;

@@ -26,7 +26,7 @@ const EAGAIN = 11;
 /** SCM_MAX_FD: what one sendmsg can carry. */
 const MAX_FDS = 253;
 
-/** See the head of this file. Owns its socket. */
+/** A connection as a stream of messages. Owns its socket. */
 export class Channel {
   readonly fd: number;
   /** The message received last: a view of the buffer, good until the next `receive`. */

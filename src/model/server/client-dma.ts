@@ -18,7 +18,7 @@ interface Mapping {
   readonly file: ClientFile | null;
 }
 
-/** See the head of this file. Empty again after `clear`. */
+/** The DMA mappings of one client. Empty again after `clear`. */
 export class ClientDma {
   private readonly target: VfFunction;
   private readonly files: ClientFiles;

@@ -46,7 +46,7 @@ export interface FilePlace {
 /** Words of guardBus over the arena's whole space: one guard a process, however many servers. */
 const guard = { words: new Int32Array(new SharedArrayBuffer(8)), users: 0 };
 
-/** See the head of this file. One for all VFs of a server. */
+/** The files that clients' memory lies in, mapped into the arena. One object for all VFs of a server. */
 export class ClientFiles {
   private readonly arena: Arena;
   private readonly files = new Map<string, ClientFile>();

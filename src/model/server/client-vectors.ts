@@ -21,7 +21,7 @@ export const IRQ_COUNTS: readonly number[] = Array.from({ length: PCI_IRQS }, (_
 const EINVAL = 22;
 const ENOTTY = 25;
 
-/** See the head of this file. Owns the eventfds. */
+/** The MSI-X vectors of one client. Owns the eventfds. */
 export class ClientVectors {
   private readonly target: VfFunction;
   private readonly fds = new Int32Array(VECTORS).fill(-1);

@@ -1,6 +1,6 @@
 // What the server answers to each command of a client that has the VF. A message is decoded and
 // judged whole before anything of it is done; whatever is wrong with it becomes an error reply.
-// VERSION is not here: until it is agreed there is no client (vf-socket.ts).
+// VERSION is not here: until it is agreed there is no client (vf-endpoint.ts).
 
 import {
   COMMAND,
@@ -54,6 +54,20 @@ const UNSUPPORTED: ReadonlySet<number> = new Set([
   COMMAND.MIG_DATA_WRITE,
 ]);
 
+/** A command as it came. */
+export interface Request {
+  readonly command: number;
+  readonly id: number;
+  readonly message: DataView;
+  /** Came with it; those that are kept are taken out, the rest stays the caller's. */
+  readonly fds: number[];
+  /** Where the reply goes: MAX_MESSAGE_BYTES. */
+  readonly out: DataView;
+}
+
+/** Bytes of the reply, or why there is an error reply instead. */
+export type Result = number | Refusal;
+
 /** One VF at the service of one client at a time. */
 export class Commands {
   /** After `answer`: an fd to send beside the reply, -1 for none. It stays the server's. */
@@ -87,53 +101,45 @@ export class Commands {
     this.regions.reset();
   }
 
-  /**
-   * Carries out one command.
-   * @param fds came with it; those that are kept are taken out, the rest stays the caller's
-   * @param out where the reply goes, MAX_MESSAGE_BYTES of it
-   * @returns bytes of the reply, or why there is an error reply instead
-   */
-  answer(
-    command: number,
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  /** Carries out one command. */
+  answer(request: Request): Result {
     this.replyFd = -1;
-    switch (command) {
+    switch (request.command) {
       case COMMAND.DMA_MAP:
-        return this.dmaMap(id, message, fds, out);
+        return this.dmaMap(request);
       case COMMAND.DMA_UNMAP:
-        return this.dmaUnmap(id, message, fds, out);
+        return this.dmaUnmap(request);
       case COMMAND.DEVICE_GET_INFO:
-        return this.deviceInfo(id, message, fds, out);
+        return this.deviceInfo(request);
       case COMMAND.DEVICE_GET_REGION_INFO:
-        return this.regionInfo(id, message, fds, out);
+        return this.regionInfo(request);
       case COMMAND.DEVICE_GET_IRQ_INFO:
-        return this.irqInfo(id, message, fds, out);
+        return this.irqInfo(request);
       case COMMAND.DEVICE_SET_IRQS:
-        return this.setIrqs(id, message, fds, out);
+        return this.setIrqs(request);
       case COMMAND.REGION_READ:
-        return this.regionRead(id, message, fds, out);
+        return this.regionRead(request);
       case COMMAND.REGION_WRITE:
-        return this.regionWrite(id, message, fds, out);
+        return this.regionWrite(request);
       case COMMAND.REGION_WRITE_MULTI:
-        return this.regionWriteMulti(id, message, fds, out);
-      case COMMAND.DEVICE_RESET: {
-        const bad = checkEmpty(message, fds.length);
-        if (bad !== null) return bad;
-        this.target.functionReset();
-        return encodeReply(out, id, command);
-      }
+        return this.regionWriteMulti(request);
+      case COMMAND.DEVICE_RESET:
+        return this.deviceReset(request);
       default:
-        return UNSUPPORTED.has(command)
-          ? refuse(`${commandName(command)} is not supported`, EOPNOTSUPP)
+        return UNSUPPORTED.has(request.command)
+          ? refuse(`${commandName(request.command)} is not supported`, EOPNOTSUPP)
           : refuse('expected a command of a client that has agreed on a version');
     }
   }
 
-  private dmaMap(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+  private deviceReset({ command, id, message, fds, out }: Request): Result {
+    const bad = checkEmpty(message, fds.length);
+    if (bad !== null) return bad;
+    this.target.functionReset();
+    return encodeReply(out, id, command);
+  }
+
+  private dmaMap({ id, message, fds, out }: Request): Result {
     const map = decodeDmaMapCommand(message, fds.length);
     if (isRefusal(map)) return map;
     const result = this.dma.map(map, fds.pop() ?? -1);
@@ -141,7 +147,7 @@ export class Commands {
     return refuse(`${range(map)}: cannot be mapped`, -result);
   }
 
-  private dmaUnmap(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+  private dmaUnmap({ id, message, fds, out }: Request): Result {
     const unmap = decodeDmaUnmapCommand(message, fds.length);
     if (isRefusal(unmap)) return unmap;
     const result = this.dma.unmap(unmap);
@@ -149,24 +155,14 @@ export class Commands {
     return refuse(`${range(unmap)}: expected to cut no mapping`, -result);
   }
 
-  private deviceInfo(
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  private deviceInfo({ id, message, fds, out }: Request): Result {
     const bad = checkDeviceInfoCommand(message, fds.length);
     if (bad !== null) return bad;
     const flags = DEVICE_FLAG.RESET | DEVICE_FLAG.PCI;
     return encodeDeviceInfoReply(out, id, { flags, regions: PCI_REGIONS, irqs: PCI_IRQS });
   }
 
-  private regionInfo(
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  private regionInfo({ id, message, fds, out }: Request): Result {
     const query = decodeRegionInfoCommand(message, fds.length);
     if (isRefusal(query)) return query;
     const info = this.regions.info(query.index);
@@ -177,7 +173,7 @@ export class Commands {
     return encodeRegionInfoReply(out, id, info, query.argsz);
   }
 
-  private irqInfo(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+  private irqInfo({ id, message, fds, out }: Request): Result {
     const query = decodeIrqInfoCommand(message, fds.length);
     if (isRefusal(query)) return query;
     const { index } = query;
@@ -189,7 +185,7 @@ export class Commands {
     return encodeIrqInfoReply(out, id, { index, flags, count });
   }
 
-  private setIrqs(id: number, message: DataView, fds: number[], out: DataView): number | Refusal {
+  private setIrqs({ id, message, fds, out }: Request): Result {
     const set = decodeSetIrqsCommand(message, fds.length, IRQ_COUNTS);
     if (isRefusal(set)) return set;
     const result = this.vectors.set(set, fds);
@@ -197,12 +193,7 @@ export class Commands {
     return refuse('expected a trigger (MSI-X is masked in its table), and eventfds', -result);
   }
 
-  private regionRead(
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  private regionRead({ id, message, fds, out }: Request): Result {
     const access = decodeRegionReadCommand(message, fds.length, MAX_TRANSFER_BYTES);
     if (isRefusal(access)) return access;
     const fault = this.regions.fault(access);
@@ -211,12 +202,7 @@ export class Commands {
     return encodeRegionReadReply(out, id, access, this.data);
   }
 
-  private regionWrite(
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  private regionWrite({ id, message, fds, out }: Request): Result {
     const write = decodeRegionWriteCommand(message, fds.length, MAX_TRANSFER_BYTES);
     if (isRefusal(write)) return write;
     const fault = this.regions.fault(write);
@@ -225,12 +211,7 @@ export class Commands {
     return encodeRegionWriteReply(out, id, write);
   }
 
-  private regionWriteMulti(
-    id: number,
-    message: DataView,
-    fds: number[],
-    out: DataView,
-  ): number | Refusal {
+  private regionWriteMulti({ id, message, fds, out }: Request): Result {
     const writes = decodeRegionWriteMultiCommand(message, fds.length);
     if ('refused' in writes) return writes;
     for (const write of writes) {

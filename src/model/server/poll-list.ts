@@ -4,7 +4,7 @@
 /** Words of an entry: fd, events wanted, events found. */
 export const POLL_WORDS = 3;
 
-/** See the head of this file. */
+/** The fds that the server waits for. */
 export class PollList {
   entries = 0;
   words = new Int32Array(64 * POLL_WORDS);

@@ -19,7 +19,7 @@ const READ_WRITE = REGION_FLAG.READ | REGION_FLAG.WRITE;
 /** Pages 1 and 2: the rings. Page 0 (control, mailbox) and 3 are trapped. */
 const SHARED_AREAS: readonly MmapArea[] = [{ offset: PAGE_SIZE, sizeBytes: 2 * PAGE_SIZE }];
 
-/** See the head of this file. */
+/** BAR0, BAR3 and config space of one VF, as reads and writes of bytes. */
 export class Regions {
   private readonly target: VfFunction;
   private readonly trapAll: boolean;

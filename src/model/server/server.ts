@@ -39,7 +39,7 @@ export interface ModelServerOptions {
   readonly log?: Log;
 }
 
-/** See the head of this file. Owns sockets, connections, and the clients' memory in the arena. */
+/** The vfio-user server of all VFs of a model. Owns sockets, connections, and the clients' memory in the arena. */
 export class ModelServer {
   /** Socket paths, in the order of the VFs. */
   readonly paths: readonly string[];

@@ -19,7 +19,7 @@ import {
 import type { VfFunction } from '../types.ts';
 import { Channel, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES, RECEIVED } from './channel.ts';
 import type { ClientFile, ClientFiles } from './client-files.ts';
-import { Commands, MAX_DMA_MAPS } from './commands.ts';
+import { Commands, MAX_DMA_MAPS, type Request, type Result } from './commands.ts';
 import type { PollList } from './poll-list.ts';
 import type { SocketFile } from './socket-file.ts';
 
@@ -51,7 +51,7 @@ export interface ServerCounters {
   dropped: number;
 }
 
-/** See the head of this file. Owns the socket and all connections. */
+/** One VF on its socket. Owns the socket and all connections. */
 export class VfEndpoint {
   readonly target: VfFunction;
   readonly socket: SocketFile;
@@ -174,10 +174,9 @@ export class VfEndpoint {
       return this.refuse(channel, message.getUint16(0, true), message.getUint16(2, true), header);
     }
     const { id, command, noReply } = header;
+    const request = { id, command, message, fds, out: this.replyView };
     const result =
-      channel === this.owner
-        ? this.commands.answer(command, id, message, fds, this.replyView)
-        : this.introduce(channel, command, id, message, fds);
+      channel === this.owner ? this.commands.answer(request) : this.introduce(channel, request);
     if (typeof result === 'object') {
       const busy = channel !== this.owner && result.errno === EBUSY;
       const alive = this.refuse(channel, id, command, result, noReply);
@@ -192,13 +191,7 @@ export class VfEndpoint {
   }
 
   /** The first message: VERSION. An accepted one gives the connection the VF. */
-  private introduce(
-    channel: Channel,
-    command: number,
-    id: number,
-    message: DataView,
-    fds: readonly number[],
-  ): number | Refusal {
+  private introduce(channel: Channel, { command, id, message, fds, out }: Request): Result {
     if (command !== COMMAND.VERSION) return refuse('expected VERSION as the first message');
     const version = decodeVersionCommand(message, fds.length);
     if (isRefusal(version)) return version;
@@ -208,12 +201,7 @@ export class VfEndpoint {
     this.waiting.splice(this.waiting.indexOf(channel), 1);
     this.owner = channel;
     this.log.info(`${this.socket.path}: client attached`);
-    return encodeVersionReply(
-      this.replyView,
-      id,
-      CAPABILITIES,
-      version.minor === 0 ? 0 : undefined,
-    );
+    return encodeVersionReply(out, id, CAPABILITIES, version.minor === 0 ? 0 : undefined);
   }
 
   private refuse(

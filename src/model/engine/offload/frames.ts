@@ -52,7 +52,7 @@ const CC = 1 << 7;
 /** Longest frame without CRC. */
 const LONGEST = MAX_FRAME - 4;
 
-/** See the head of this file. One object a NIC. */
+/** Takes tx frames that need work from a ring, one at a time. One object a NIC. */
 export class TxFrames {
   /** Heap byte offset (int32) and bytes of the last frame. */
   offset = 0;

@@ -15,7 +15,7 @@ export const VLE = 1 << 30;
 export const IXSM = 1 << 8;
 export const TXSM = 1 << 9;
 
-/** See the head of this file. One object a NIC. */
+/** The area in which tx frames are put together. One object a NIC. */
 export class TxStaging {
   /** Heap byte offset (int32) and bytes of the frame that `finish` made. */
   offset = 0;
