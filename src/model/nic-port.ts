@@ -2,7 +2,6 @@
 // plugged in. Knows which VF has which MAC for the generator and for the counters. Its frames
 // are moved by switch/switch.ts and the engine; nic.ts decides when.
 
-import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { VfEngine } from './engine/engine.ts';
 import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
@@ -11,9 +10,7 @@ import type { TxEngine } from './engine/tx.ts';
 import { VF_WORDS } from './layout.ts';
 import { makePf } from './pf/pf.ts';
 import type { Pf, PfOptions } from './pf/types.ts';
-import type { FrameLoops } from './ports/frame-loops.ts';
-import { type CableBox, makePort, type PortContext } from './ports/index.ts';
-import type { LatencyBox } from './ports/latency.ts';
+import { makePort, type PortContext } from './ports/index.ts';
 import type { Recorder } from './recorder.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
@@ -38,26 +35,21 @@ export interface NicPortOptions
   readonly wire?: string | WirePort;
 }
 
-/** What all ports of a NIC share. */
-export interface NicParts {
+/** What all ports of a NIC share: also what the port's wire gets of it. */
+export interface NicParts
+  extends Pick<
+    PortContext,
+    'clock' | 'seed' | 'cables' | 'latencies' | 'openTap' | 'views' | 'frameLoops' | 'allocate'
+  > {
   readonly memory: EngineMemory;
   readonly rx: RxEngine;
   readonly tx: TxEngine;
   readonly recorder: Recorder;
-  readonly clock: Clock;
   readonly log: Log;
-  readonly seed: number;
   readonly trapAll: boolean;
-  readonly cables: CableBox;
-  readonly latencies: LatencyBox;
-  /** The loops of generators and sinks over the present views. */
-  frameLoops(): FrameLoops;
-  readonly openTap?: PortContext['openTap'];
-  views(): ReturnType<PortContext['views']>;
-  /** Zeroed control memory for the life of the process. @returns heap byte offset */
-  allocate(sizeBytes: number): number;
   /** @returns heap byte offset of 16 KiB for the BAR of a VF */
   barWindow(port: number, vf: number): number;
+  /** The heap may have grown: brings every view up to date. */
   refreshViews(): void;
 }
 
@@ -176,7 +168,7 @@ export class NicPort {
       port: index,
       vf,
       barOffset: parts.barWindow(index, vf),
-      views: () => parts.views(),
+      views: parts.views,
       tables,
       engine: (host) => {
         const { memory, tx, refreshViews } = parts;
@@ -196,20 +188,13 @@ export class NicPort {
   private portContext(): PortContext {
     const { parts, index } = this;
     return {
+      ...parts,
       port: index,
       vfs: this.tables.pools.length,
       ingress: this.switch,
       batch: parts.memory.batch,
-      clock: parts.clock,
-      seed: parts.seed,
-      views: () => parts.views(),
-      frameLoops: () => parts.frameLoops(),
-      allocate: (sizeBytes) => parts.allocate(sizeBytes),
       vfMac: (vf) => this.vfMac(vf),
       onError: (message) => parts.log.warn(`port ${index}: ${message}`),
-      cables: parts.cables,
-      latencies: parts.latencies,
-      ...(parts.openTap === undefined ? {} : { openTap: parts.openTap }),
     };
   }
 

@@ -4,6 +4,7 @@
 // head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
 
 import { at } from '../../hw/define.ts';
+import { TX_COMMAND, TX_STATUS } from '../../hw/descriptors.ts';
 import { VFTDT } from '../../hw/registers.ts';
 import { LOOP_BATCH } from '../frame.ts';
 import {
@@ -32,10 +33,11 @@ import type { FrameForwarder } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
 import { FRAME, FULL, HANG, TxFrames, WAIT } from './offload/frames.ts';
 
-const RS = 1 << 27;
-/** Word 3 without PAYLEN: CC alone, so context slot 0 and no offload. */
-const CC = 1 << 7;
-const DD = 1;
+const { RS } = TX_COMMAND.mask;
+/** The bit of DTYP that tells data (3) from context (2) descriptors, which are never written back. */
+const DATA = 1 << TX_COMMAND.shift.DTYP;
+/** CC alone in word 3, apart from PAYLEN: context slot 0 and no offload. */
+const { CC, DD } = TX_STATUS.mask;
 
 /** Sends what tx queues hold. One object a NIC. */
 export class TxEngine {
@@ -155,8 +157,7 @@ export class TxEngine {
       const d = ring >= 0 ? (ring + (index << 2)) | 0 : this.memory.descriptor(q, index);
       if (d < 0) break;
       const command = h[d + 2];
-      // Bit 20 tells data (3) from context (2) descriptors, which are never written back.
-      if ((command & (RS | (1 << 20))) === (RS | (1 << 20))) {
+      if ((command & (RS | DATA)) === (RS | DATA)) {
         reported = 1;
         if (readOnly) {
           this.writeFault(q, h[q + Q_BASE_LOW] + (index << 4));

@@ -2,6 +2,8 @@
 // 82599 DS sec 7.2.5. The driver has preset the L4 field to the pseudo-header's sum. Plain loops:
 // not on the hot path. SCTP's CRC32c is not modelled.
 
+import { TX_CONTEXT_COMMAND, TX_CONTEXT_LENGTHS } from '../../../hw/descriptors.ts';
+
 /** One's complement sum of bytes as big-endian 16-bit words, not folded. */
 function sum(bytes: Uint8Array, from: number, to: number): number {
   let total = 0;
@@ -37,8 +39,9 @@ export function insertChecksums(
   ip: boolean,
   l4: boolean,
 ): string {
-  const ipAt = at + ((lengths >>> 9) & 0x7f);
-  const l4At = ipAt + (lengths & 0x1ff);
+  const { mask, shift } = TX_CONTEXT_LENGTHS;
+  const ipAt = at + ((lengths & mask.MACLEN) >>> shift.MACLEN);
+  const l4At = ipAt + (lengths & mask.IPLEN);
   const end = at + length;
   if (l4At > end) return `MACLEN and IPLEN reach ${l4At - end} bytes beyond the frame`;
   if (ip) {
@@ -48,7 +51,7 @@ export function insertChecksums(
     store(bytes, ipAt + 10, sum(bytes, ipAt, l4At));
   }
   if (!l4) return '';
-  const type = (commands >>> 11) & 3;
+  const type = (commands & TX_CONTEXT_COMMAND.mask.L4T) >>> TX_CONTEXT_COMMAND.shift.L4T;
   if (type > 1) return `L4T expected 0 (UDP) or 1 (TCP) for TXSM, got ${type}`;
   const field = l4At + (type === 1 ? 16 : 6);
   if (field + 2 > end) return 'the L4 header is cut short';

@@ -6,10 +6,15 @@
 // violation, no DD any more until the queue is disabled or reset.
 
 import {
+  CRC_SIZE,
+  DTYP_CONTEXT,
+  DTYP_DATA,
   MAX_FRAME,
   MAX_TX_DESCRIPTORS,
   MIN_FRAME,
   MIN_TX_LENGTH,
+  TX_COMMAND,
+  TX_STATUS,
 } from '../../../hw/descriptors.ts';
 import {
   Q_BASE_HIGH,
@@ -31,7 +36,7 @@ import {
 } from '../../layout.ts';
 import type { EngineMemory } from '../memory.ts';
 import { planSegments, segmentHeaders } from './segments.ts';
-import { after, contextOf, IXSM, TXSM, TxStaging, VLE } from './staging.ts';
+import { after, contextOf, TxStaging } from './staging.ts';
 
 /** `next` took a frame: see `offset` and `length`. */
 export const FRAME = 0;
@@ -44,19 +49,20 @@ export const FULL = 3;
 /** The queue hangs. */
 export const HANG = 4;
 
-const DTYP_SHIFT = 20;
-const EOP = 1 << 24;
-const IFCS = 1 << 25;
-const DEXT = 1 << 29;
-const CC = 1 << 7;
+const { DTALEN, DTYP, EOP, IFCS, DEXT, TSE, VLE } = TX_COMMAND.mask;
+const { CC, IXSM, TXSM, IDX } = TX_STATUS.mask;
+const { shift } = TX_STATUS;
 /** Longest frame without CRC. */
-const LONGEST = MAX_FRAME - 4;
+const LONGEST = MAX_FRAME - CRC_SIZE;
 
 /** Takes tx frames that need work from a ring, one at a time. One object a NIC. */
 export class TxFrames {
   /** Heap byte offset (int32) and bytes of the last frame. */
   offset = 0;
   length = 0;
+  /** Words 2 and 3 of the frame's first descriptor, read once: the driver may change them meanwhile. */
+  private command = 0;
+  private status = 0;
   private readonly memory: EngineMemory;
   private heap: Int32Array;
   private readonly staging: TxStaging;
@@ -89,15 +95,15 @@ export class TxFrames {
     if (d < 0) return this.ringFault(q, head);
     const command = h[d + 2];
     if ((command & DEXT) === 0) return this.hang(q, head, 'legacy format (DEXT 0)');
-    const type = (command >>> DTYP_SHIFT) & 0xf;
-    if (type === 2) return this.context(q, d, head);
-    if (type !== 3) return this.hang(q, head, `DTYP expected 2 or 3, got ${type}`);
+    const type = (command & DTYP) >>> TX_COMMAND.shift.DTYP;
+    if (type === DTYP_CONTEXT) return this.context(q, d, head);
+    if (type !== DTYP_DATA) return this.hang(q, head, `DTYP expected 2 or 3, got ${type}`);
     return this.data(v, q, d, head);
   }
 
   private context(q: number, d: number, head: number): number {
     const h = this.heap;
-    const slot = (h[d + 3] >>> 4) & 7;
+    const slot = (h[d + 3] & IDX) >>> shift.IDX;
     if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
     for (let i = 0; i < 4; i++) h[q + T_CONTEXT + slot * 4 + i] = h[d + i];
     h[q + T_CONTEXTS] = h[q + T_CONTEXTS] | (1 << slot);
@@ -109,8 +115,10 @@ export class TxFrames {
     const h = this.heap;
     const command = h[d + 2];
     const status = h[d + 3];
-    const segmented = command < 0;
-    const slot = (status >>> 4) & 7;
+    this.command = command;
+    this.status = status;
+    const segmented = (command & TSE) !== 0;
+    const slot = (status & IDX) >>> shift.IDX;
     if (slot > 1) return this.hang(q, head, `context slot expected 0 or 1, got ${slot}`);
     const loaded = ((h[q + T_CONTEXTS] >>> slot) & 1) !== 0;
     const work = segmented || (command & VLE) !== 0 || (status & (IXSM | TXSM)) !== 0;
@@ -128,9 +136,9 @@ export class TxFrames {
 
     const last = this.lastOf(q, head);
     if (last < 0) return last === -1 ? WAIT : HANG;
-    if (segmented) return this.segment(v, q, head, last, command, status);
+    if (segmented) return this.segment(v, q, head, last);
     const total = this.length;
-    const payload = status >>> 14;
+    const payload = status >>> shift.PAYLEN;
     if (total !== payload) {
       return this.hang(q, head, `PAYLEN expected the sum of DTALEN, ${total}, got ${payload}`);
     }
@@ -149,7 +157,7 @@ export class TxFrames {
         return FRAME;
       }
     }
-    return this.stage(v, q, head, last, command, status, total);
+    return this.stage(v, q, head, last);
   }
 
   /**
@@ -168,16 +176,16 @@ export class TxFrames {
         return -2;
       }
       const command = h[d + 2];
-      const type = (command >>> DTYP_SHIFT) & 0xf;
-      if ((command & DEXT) === 0 || type !== 3) {
+      const type = (command & DTYP) >>> TX_COMMAND.shift.DTYP;
+      if ((command & DEXT) === 0 || type !== DTYP_DATA) {
         this.hang(q, index, 'expected the next data descriptor of a frame');
         return -2;
       }
-      if ((command & 0xffff) === 0) {
+      if ((command & DTALEN) === 0) {
         this.hang(q, index, 'DTALEN expected 1 or more, got 0');
         return -2;
       }
-      total += command & 0xffff;
+      total += command & DTALEN;
       if ((command & EOP) !== 0) {
         this.length = total;
         return index;
@@ -191,39 +199,26 @@ export class TxFrames {
     }
   }
 
-  private stage(
-    v: number,
-    q: number,
-    head: number,
-    last: number,
-    command: number,
-    status: number,
-    total: number,
-  ): number {
+  private stage(v: number, q: number, head: number, last: number): number {
+    const total = this.length;
     const at = this.staging.reserve(total);
     if (at < 0) return FULL;
     const end = this.after(q, last);
     if (!this.staging.copy(q, head, end, 0, total, at)) return HANG;
-    const wrong = this.staging.checksums(q, at, total, status);
+    const wrong = this.staging.checksums(q, at, total, this.status);
     if (wrong !== '') return this.hang(q, head, wrong);
-    return this.finish(v, q, at, total, command, status, end);
+    return this.finish(v, q, at, total, end);
   }
 
   /** The next frame of a segmentation request (TSE): one a call, until the last moves the head. */
-  private segment(
-    v: number,
-    q: number,
-    head: number,
-    last: number,
-    command: number,
-    status: number,
-  ): number {
+  private segment(v: number, q: number, head: number, last: number): number {
     const h = this.heap;
+    const { command, status } = this;
     const context = contextOf(q, status);
     const plan = planSegments(h[context], h[context + 2], h[context + 3]);
     if (typeof plan === 'string') return this.hang(q, head, plan);
     const { headerBytes, mss } = plan;
-    const payload = status >>> 14;
+    const payload = status >>> shift.PAYLEN;
     if (payload === 0 || this.length !== headerBytes + payload) {
       const expected = `${this.length} - ${headerBytes}`;
       return this.hang(q, head, `PAYLEN expected DTALEN less headers, ${expected}, got ${payload}`);
@@ -252,19 +247,11 @@ export class TxFrames {
     const wrong = this.staging.checksums(q, at, length, plan.ipv4 ? status : status & ~IXSM);
     if (wrong !== '') return this.hang(q, head, wrong);
     h[q + T_SEGMENT] = isLast ? 0 : index + 1;
-    return this.finish(v, q, at, length, command, status, isLast ? end : head);
+    return this.finish(v, q, at, length, isLast ? end : head);
   }
 
-  private finish(
-    v: number,
-    q: number,
-    at: number,
-    length: number,
-    command: number,
-    status: number,
-    head: number,
-  ): number {
-    this.staging.finish(v, q, at, length, command, status);
+  private finish(v: number, q: number, at: number, length: number, head: number): number {
+    this.staging.finish(v, q, at, length, this.command, this.status);
     this.offset = this.staging.offset;
     this.length = this.staging.length;
     this.heap[q + Q_HEAD] = head;

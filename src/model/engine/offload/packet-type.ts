@@ -1,17 +1,15 @@
 // HOT. What the parser of the 82599 says of a frame: the packet type bits of the rx
 // write-back (82599 DS sec 7.1.6.2). Knows IPv4, IPv6 and their first protocol; no tunnels, no IPsec.
 
+import { PACKET_TYPE } from '../../../hw/descriptors.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../../frame.ts';
 
-const IPV4 = 0x10;
-const IPV4_OPTIONS = 0x20;
-const IPV6 = 0x40;
-const IPV6_EXTENSIONS = 0x80;
+const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENSIONS, TCP, UDP, SCTP } = PACKET_TYPE.mask;
 
 function protocolType(protocol: number): number {
-  if (protocol === 17) return 0x200;
-  if (protocol === 6) return 0x100;
-  return protocol === 132 ? 0x400 : 0;
+  if (protocol === 17) return UDP;
+  if (protocol === 6) return TCP;
+  return protocol === 132 ? SCTP : 0;
 }
 
 /**

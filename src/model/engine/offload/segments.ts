@@ -2,7 +2,13 @@
 // frame that is cut from it. 82599 DS sec 7.2.4; flag masks as DTXTCPFLGL and DTXTCPFLGH come up.
 // Which bytes go where, tags and padding are frames.ts. Tunnels and UDP are not modelled.
 
-const ETHERNET_BYTES = 14;
+import {
+  ETHER_HEADER,
+  TX_CONTEXT_COMMAND,
+  TX_CONTEXT_LENGTHS,
+  TX_CONTEXT_SEGMENT,
+} from '../../../hw/descriptors.ts';
+
 const IPV4_BYTES = 20;
 const IPV6_BYTES = 40;
 const TCP_BYTES = 20;
@@ -36,16 +42,19 @@ export function planSegments(
   commands: number,
   sizes: number,
 ): SegmentPlan | string {
-  const ipv4 = (commands & (1 << 10)) !== 0;
-  const type = (commands >>> 11) & 3;
-  const macBytes = (lengths >>> 9) & 0x7f;
-  const ipBytes = lengths & 0x1ff;
-  const tcpBytes = (sizes >>> 8) & 0xff;
-  const mss = sizes >>> 16;
+  const { IPV4, L4T } = TX_CONTEXT_COMMAND.mask;
+  const { IPLEN, MACLEN } = TX_CONTEXT_LENGTHS.mask;
+  const { L4LEN, MSS } = TX_CONTEXT_SEGMENT.mask;
+  const ipv4 = (commands & IPV4) !== 0;
+  const type = (commands & L4T) >>> TX_CONTEXT_COMMAND.shift.L4T;
+  const macBytes = (lengths & MACLEN) >>> TX_CONTEXT_LENGTHS.shift.MACLEN;
+  const ipBytes = lengths & IPLEN;
+  const tcpBytes = (sizes & L4LEN) >>> TX_CONTEXT_SEGMENT.shift.L4LEN;
+  const mss = (sizes & MSS) >>> TX_CONTEXT_SEGMENT.shift.MSS;
   const leastIp = ipv4 ? IPV4_BYTES : IPV6_BYTES;
   if (type !== L4T_TCP) return `L4T expected 1 (TCP) for TSE, got ${type}`;
   if (mss === 0) return 'MSS expected 1 or more for TSE, got 0';
-  if (macBytes < ETHERNET_BYTES) return `MACLEN expected 14 or more for TSE, got ${macBytes}`;
+  if (macBytes < ETHER_HEADER) return `MACLEN expected 14 or more for TSE, got ${macBytes}`;
   if (ipBytes < leastIp) return `IPLEN expected ${leastIp} or more for TSE, got ${ipBytes}`;
   if (tcpBytes < TCP_BYTES) return `L4LEN expected ${TCP_BYTES} or more for TSE, got ${tcpBytes}`;
   const tcpOffset = macBytes + ipBytes;

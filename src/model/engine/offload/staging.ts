@@ -1,7 +1,7 @@
 // Where tx frames are put together: room in a staging area of the heap, copies out of several
 // buffers, checksums, tags, padding. What a descriptor may ask for was checked by frames.ts.
 
-import { MIN_FRAME } from '../../../hw/descriptors.ts';
+import { MIN_FRAME, TX_COMMAND, TX_CONTEXT_LENGTHS, TX_STATUS } from '../../../hw/descriptors.ts';
 import { tagWord } from '../../frame.ts';
 import { Q_COUNT, Q_STATE, STATE_HUNG, T_CONTEXT, V_PORT_VLAN } from '../../layout.ts';
 import type { EngineMemory } from '../memory.ts';
@@ -10,10 +10,8 @@ import { insertChecksums } from './checksums.ts';
 /** Bytes of the staging area. */
 export const STAGING_BYTES = 128 * 1024;
 
-/** Bits of a data descriptor: tag insertion (word 2), checksums (word 3). */
-export const VLE = 1 << 30;
-export const IXSM = 1 << 8;
-export const TXSM = 1 << 9;
+const { DTALEN, VLE } = TX_COMMAND.mask;
+const { IXSM, TXSM } = TX_STATUS.mask;
 
 /** The area in which tx frames are put together. One object a NIC. */
 export class TxStaging {
@@ -58,7 +56,7 @@ export class TxStaging {
     let at = to;
     for (let index = head; index !== end && left > 0; index = after(h, q, index)) {
       const d = this.memory.descriptor(q, index);
-      const size = h[d + 2] & 0xffff;
+      const size = h[d + 2] & DTALEN;
       if (skip >= size) {
         skip -= size;
         continue;
@@ -100,7 +98,7 @@ export class TxStaging {
     let at = from;
     let length = bytes;
     if ((command & VLE) !== 0) {
-      at = this.tag(at, h[contextOf(q, status)] >>> 16);
+      at = this.tag(at, h[contextOf(q, status)] >>> TX_CONTEXT_LENGTHS.shift.VLAN);
       length += 4;
     }
     if (h[v + V_PORT_VLAN] !== 0) {
