@@ -52,7 +52,7 @@ const MODEL: Rooms = {
   'nic-port.ts': [...MODEL_SHARED, 'vf', 'pf', 'engine', 'switch', 'ports'],
   'nic.ts': [...MODEL_SHARED, 'nic-port.ts', 'vf', 'pf', 'engine', 'switch', 'ports'],
   'direct-device.ts': MODEL_SHARED,
-  'local-model.ts': [...MODEL_SHARED, 'nic.ts', 'nic-port.ts', 'direct-device.ts', 'pf/types.ts'],
+  'local-model.ts': [...MODEL_SHARED, 'nic.ts', 'nic-port.ts', 'direct-device.ts', 'pf/pf.ts'],
 };
 
 const COMMON_CLI = ['arguments.ts', 'run'];

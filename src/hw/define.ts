@@ -8,13 +8,13 @@
  * RW read and write; RO read; WO write, reads as 0; RC a read clears it; W1C writing 1 clears a bit;
  * W1S writing 1 sets a bit; RC_W1C both; MIXED each field has its own kind, given in the comment.
  */
-export type Access = 'RW' | 'RO' | 'WO' | 'RC' | 'W1C' | 'W1S' | 'RC_W1C' | 'MIXED';
+export type AccessKind = 'RW' | 'RO' | 'WO' | 'RC' | 'W1C' | 'W1S' | 'RC_W1C' | 'MIXED';
 
 /** Fields as [high bit, low bit], both inclusive, 0..31. */
 export type FieldRanges = Readonly<Record<string, readonly [number, number]>>;
 
 /** Masks and shifts of one 32-bit word, computed from its field ranges. */
-export interface Fields<F extends FieldRanges> {
+export interface BitFields<F extends FieldRanges> {
   readonly ranges: F;
   /** Unsigned mask of each field, in place. */
   readonly mask: { readonly [K in keyof F]: number };
@@ -23,7 +23,7 @@ export interface Fields<F extends FieldRanges> {
 }
 
 /** Computes masks (unsigned, in place) and shifts from bit ranges. */
-export function fields<const F extends FieldRanges>(ranges: F): Fields<F> {
+export function fields<const F extends FieldRanges>(ranges: F): BitFields<F> {
   const mask: Record<string, number> = {};
   const shift: Record<string, number> = {};
   for (const [name, [high, low]] of Object.entries(ranges)) {
@@ -38,22 +38,20 @@ export function fields<const F extends FieldRanges>(ranges: F): Fields<F> {
 }
 
 /** One register, or `count` registers `step` bytes apart. Offsets are bytes into BAR0. */
-export interface Register<F extends FieldRanges = FieldRanges> extends Fields<F> {
+export interface Register<F extends FieldRanges = FieldRanges> extends BitFields<F> {
   readonly name: string;
   readonly offset: number;
   readonly step: number;
   readonly count: number;
-  readonly access: Access;
-  /** Value after reset, or null where no source shows it. */
-  readonly reset: number | null;
+  readonly access: AccessKind;
   /** True where VFCTRL.RST and VFLR leave the value alone (82599 specification update, clarification 5). */
   readonly survivesReset: boolean;
 }
 
-interface RegisterOptions<F extends FieldRanges> {
+/** What `register` takes beside name, offset and access. */
+export interface RegisterOptions<F extends FieldRanges> {
   readonly step?: number;
   readonly count?: number;
-  readonly reset?: number;
   readonly survivesReset?: boolean;
   readonly fields?: F;
 }
@@ -62,7 +60,7 @@ interface RegisterOptions<F extends FieldRanges> {
 export function register<const F extends FieldRanges = Record<never, never>>(
   name: string,
   offset: number,
-  access: Access,
+  access: AccessKind,
   options: RegisterOptions<F> = {},
 ): Register<F> {
   return {
@@ -71,7 +69,6 @@ export function register<const F extends FieldRanges = Record<never, never>>(
     access,
     step: options.step ?? 0,
     count: options.count ?? 1,
-    reset: options.reset ?? null,
     survivesReset: options.survivesReset ?? false,
     ...fields(options.fields ?? ({} as F)),
   };

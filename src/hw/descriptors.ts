@@ -6,8 +6,6 @@
 import { fields } from './define.ts';
 
 export const DESCRIPTOR_SIZE = 16;
-/** 32-bit words a descriptor. */
-export const DESCRIPTOR_WORDS = 4;
 /** Ring base alignment and ring length granularity, bytes. */
 export const RING_ALIGN = 128;
 export const MIN_RING = 64;

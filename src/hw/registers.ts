@@ -3,7 +3,13 @@
 // and DPDK ixgbe_vf.h. Queue registers sit 0x40 apart, 8 queues at most.
 // The PF's own registers are not here.
 
-import { type Register, register } from './define.ts';
+import {
+  type AccessKind,
+  register as define,
+  type FieldRanges,
+  type Register,
+  type RegisterOptions,
+} from './define.ts';
 
 /** Bytes of BAR0: four 4 KiB pages (control, rx, tx, RSS of later chips). */
 export const BAR0_SIZE = 0x4000;
@@ -14,6 +20,21 @@ export const MAX_QUEUES = 8;
 export const VECTORS = 3;
 /** What any read gives when the function is gone or in FLR. */
 export const ALL_ONES = 0xffffffff;
+
+const declared: Register[] = [];
+/** Every register below, in this order. */
+export const REGISTERS: readonly Register[] = declared;
+
+function register<const F extends FieldRanges = Record<never, never>>(
+  name: string,
+  offset: number,
+  access: AccessKind,
+  options?: RegisterOptions<F>,
+): Register<F> {
+  const made = define(name, offset, access, options);
+  declared.push(made);
+  return made;
+}
 
 const QUEUE = { step: 0x40, count: MAX_QUEUES } as const;
 
@@ -241,56 +262,6 @@ export const VFRSSRK = register('VFRSSRK', 0x3100, 'RW', {
 /** Listed for all chips, used by no VF driver. */
 export const VFRXMEMWRAP = register('VFRXMEMWRAP', 0x3190, 'RO');
 export const VFRETA = register('VFRETA', 0x3200, 'RW', { step: 4, count: 16 });
-
-/** Every register above, in the order of the datasheet. */
-export const REGISTERS: readonly Register[] = [
-  VFCTRL,
-  VFSTATUS,
-  VFLINKS,
-  VFFRTIMER,
-  VTEICR,
-  VTEICS,
-  VTEIMS,
-  VTEIMC,
-  VTEIAC,
-  VTEIAM,
-  VTIVAR,
-  VTIVAR_MISC,
-  VTRSCINT,
-  VFMBMEM,
-  VFMAILBOX,
-  VFPSRTYPE,
-  VTEITR,
-  VFRDBAL,
-  VFRDBAH,
-  VFRDLEN,
-  VFDCA_RXCTRL,
-  VFRDH,
-  VFSRRCTL,
-  VFRDT,
-  VFGPRC,
-  VFGORC_LSB,
-  VFGORC_MSB,
-  VFRXDCTL,
-  VFRSCCTL,
-  VFMPRC,
-  VFTDBAL,
-  VFTDBAH,
-  VFTDLEN,
-  VFDCA_TXCTRL,
-  VFTDH,
-  VFTDT,
-  VFGPTC,
-  VFGOTC_LSB,
-  VFGOTC_MSB,
-  VFTXDCTL,
-  VFTDWBAL,
-  VFTDWBAH,
-  VFMRQC,
-  VFRSSRK,
-  VFRXMEMWRAP,
-  VFRETA,
-];
 
 /** The registers that every rx queue has, and every tx queue under other names. */
 export const RX_QUEUE = {

@@ -147,8 +147,8 @@ export class Lifecycle {
     const { clock, log } = settings;
     resetVf(device, mailbox, clock);
     disarmAll(memory);
-    const wish = { chosen: this.chosenMac, fallback: this.registration?.mac };
-    const registration = register(mailbox, wish, log);
+    const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
+    const registration = register(mailbox, macs, log);
     this.registration = registration;
     this.checkGrant(registration);
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.

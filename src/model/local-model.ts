@@ -8,7 +8,7 @@ import type { Log } from '../support/log.ts';
 import { DirectDevice } from './direct-device.ts';
 import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
-import type { Pf } from './pf/types.ts';
+import type { Pf } from './pf/pf.ts';
 import type { Recorder } from './recorder.ts';
 import type { Ingress, WirePort } from './types.ts';
 

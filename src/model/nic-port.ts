@@ -8,8 +8,8 @@ import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
 import type { RxEngine } from './engine/rx.ts';
 import type { TxEngine } from './engine/tx.ts';
 import { VF_WORDS } from './layout.ts';
-import { makePf } from './pf/pf.ts';
-import type { Pf, PfOptions } from './pf/types.ts';
+import { Pf } from './pf/pf.ts';
+import type { PfOptions } from './pf/types.ts';
 import { makePort, type PortContext } from './ports/index.ts';
 import type { Recorder } from './recorder.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
@@ -105,7 +105,7 @@ export class NicPort {
       this.makeDevice(vf, firstSlot, blocks, engines),
     );
     this.engines = engines;
-    this.pf = makePf(pf, {
+    this.pf = new Pf(pf, {
       ...options,
       port: index,
       functions: this.devices,

@@ -11,7 +11,7 @@ import { STAGING_BYTES } from './engine/offload/staging.ts';
 import { RxEngine } from './engine/rx.ts';
 import { TxEngine } from './engine/tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
-import type { Pf } from './pf/types.ts';
+import type { Pf } from './pf/pf.ts';
 import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
 import { LatencyBox, type LatencyCounts } from './ports/latency.ts';

@@ -3,8 +3,8 @@
 // with register numbers written out as literals.
 
 import type { ArenaViews } from '../../src/memory/layout.ts';
-import { makePf } from '../../src/model/pf/pf.ts';
-import type { MailboxTrace, Pf, PfOptions } from '../../src/model/pf/types.ts';
+import { Pf } from '../../src/model/pf/pf.ts';
+import type { MailboxTrace, PfOptions } from '../../src/model/pf/types.ts';
 import { Recorder } from '../../src/model/recorder.ts';
 import { SwitchTables } from '../../src/model/tables.ts';
 import type { EngineHost, PfPersonality, QueueEngine } from '../../src/model/types.ts';
@@ -119,7 +119,7 @@ export function makePort(
       }),
   );
   const trace: MailboxTrace[] = [];
-  const pf = makePf(personality, {
+  const pf = new Pf(personality, {
     functions: devices,
     tables,
     trace: (message) => trace.push(message),

@@ -6,7 +6,7 @@ import { type Arena, processArena } from '../../src/memory/arena.ts';
 import { DirectDevice } from '../../src/model/direct-device.ts';
 import { Nic, type NicCounters, type NicMemory } from '../../src/model/nic.ts';
 import type { NicPortOptions } from '../../src/model/nic-port.ts';
-import type { Pf } from '../../src/model/pf/types.ts';
+import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
 import type { Ingress, WirePort } from '../../src/model/types.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';

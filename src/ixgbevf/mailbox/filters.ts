@@ -28,8 +28,7 @@ export class Filters {
    * @throws RangeError; MailboxError
    */
   addVlan(mailbox: Mailbox, vlan: number): void {
-    checkInteger('vlan', vlan, 1, 4094);
-    if (!requestVlan(mailbox, vlan, true)) throw new MailboxError('SET_VLAN', 'nack', VLAN_REFUSED);
+    askForVlan(mailbox, vlan, true);
     this.vlans.add(vlan);
   }
 
@@ -38,10 +37,7 @@ export class Filters {
    * @throws RangeError; MailboxError
    */
   removeVlan(mailbox: Mailbox, vlan: number): void {
-    checkInteger('vlan', vlan, 1, 4094);
-    if (!requestVlan(mailbox, vlan, false)) {
-      throw new MailboxError('SET_VLAN', 'nack', VLAN_REFUSED);
-    }
+    askForVlan(mailbox, vlan, false);
     this.vlans.delete(vlan);
   }
 
@@ -90,4 +86,9 @@ export class Filters {
       throw new MailboxError('SET_MULTICAST', 'nack', 'PF refused the multicast groups');
     }
   }
+}
+
+function askForVlan(mailbox: Mailbox, vlan: number, member: boolean): void {
+  checkInteger('vlan', vlan, 1, 4094);
+  if (!requestVlan(mailbox, vlan, member)) throw new MailboxError('SET_VLAN', 'nack', VLAN_REFUSED);
 }

@@ -36,7 +36,7 @@ export interface Registration extends QueueGrant {
 }
 
 /** Which MAC a VF asks for. */
-export interface MacWish {
+export interface MacChoice {
   /** The user's choice: the PF must take it. */
   readonly chosen: MacBytes | undefined;
   /** Used where neither user nor host chose; kept over restarts. */
@@ -88,7 +88,7 @@ export function resetVf(device: VfioDevice, mailbox: Mailbox, clock: Clock): voi
  * Registers with the PF. After `resetVf`.
  * @throws MailboxError reset where the PF was reset meanwhile, nack where it refuses the MAC, timeout; DeviceError
  */
-export function register(mailbox: Mailbox, wish: MacWish, log: Log): Registration {
+export function register(mailbox: Mailbox, macs: MacChoice, log: Log): Registration {
   // 6, 7: RESET first: the PF refuses everything else from a VF that did not send it.
   const { mac: assigned, filterType } = resetRequest(mailbox);
   // 8: the newest protocol first.
@@ -96,10 +96,10 @@ export function register(mailbox: Mailbox, wish: MacWish, log: Log): Registratio
   // 9: before API 1.1 nobody says, so one queue.
   const grant = apiAtLeast(apiVersion, '1.1') ? queueGrant(mailbox) : ONE_QUEUE;
   const macAssigned = assigned !== undefined && isStationMac(assigned);
-  const mac = wish.chosen ?? (macAssigned ? assigned : (wish.fallback ?? randomMac()));
+  const mac = macs.chosen ?? (macAssigned ? assigned : (macs.fallback ?? randomMac()));
   if (!macAssigned || formatMac(mac) !== formatMac(assigned)) {
     requestMac(mailbox, mac);
-    if (wish.chosen === undefined) log.info(`PF assigned no MAC, took ${formatMac(mac)}`);
+    if (macs.chosen === undefined) log.info(`PF assigned no MAC, took ${formatMac(mac)}`);
   }
   return { ...grant, mac, macAssigned, apiVersion, filterType };
 }

@@ -21,7 +21,7 @@ const TIMEOUT_US = 1_000_000;
 const RESEND_US = 100_000;
 
 /** Name of a request as in the PF's headers, from message word 0. */
-export function requestName(word0: number): string {
+function requestName(word0: number): string {
   const opcode = word0 & MESSAGE.mask.OPCODE;
   const found = Object.entries(REQUEST).find(([, code]) => code === opcode);
   return found === undefined ? hex(opcode) : found[0];

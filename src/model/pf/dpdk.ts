@@ -19,7 +19,6 @@ const SHORTEST_LPE = 64;
 
 /** The DPDK PF. */
 export const dpdkPolicy: PfPolicy = {
-  personality: 'dpdk',
   needsReset: false,
   replyWords: (opcode) => (opcode === REQUEST.GET_QUEUES ? 5 : 1),
   /**

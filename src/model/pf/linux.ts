@@ -29,7 +29,6 @@ const FEATURE_IPSEC = 1;
 /** The Linux PF of one kernel version. */
 export function linuxPolicy(personality: 'linux-6.1' | 'linux-7.3'): PfPolicy {
   return {
-    personality,
     needsReset: true,
     replyWords: () => 16,
     reset,

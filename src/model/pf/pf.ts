@@ -19,7 +19,7 @@ import {
   vfResetEvent,
   wipePool,
 } from './records.ts';
-import type { MailboxTrace, Pf, PfOptions } from './types.ts';
+import type { MailboxTrace, PfOptions } from './types.ts';
 
 const { ACK, NACK, CTS } = MESSAGE.mask;
 /** Ethernet header and CRC around an MTU. */
@@ -32,29 +32,25 @@ function defaultMac(port: number, vf: number): Uint8Array {
   return new Uint8Array([0x02, 0x09, 0xc0, 0x00, port, vf]);
 }
 
-/**
- * Starts the PF of a port: programs the tables and releases the VFs (RSTD).
- * @throws RangeError for a pfMtu outside 68..9710 or a MAC that is not 6 bytes of unicast
- */
-export function makePf(personality: PfPersonality, options: PfOptions): Pf {
-  const policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
-  return new PfDriver(policy, options);
-}
-
-class PfDriver implements Pf {
+/** The PF driver of one port, and its administrator. Moves only by `step`. */
+export class Pf {
   readonly personality: PfPersonality;
   private isUp = false;
   private readonly policy: PfPolicy;
   private readonly port: PfPort;
   private readonly trace: (message: MailboxTrace) => void;
 
-  constructor(policy: PfPolicy, options: PfOptions) {
+  /**
+   * Starts the PF of a port: programs the tables and releases the VFs (RSTD).
+   * @throws RangeError for a pfMtu outside 68..9710 or a MAC that is not 6 bytes of unicast
+   */
+  constructor(personality: PfPersonality, options: PfOptions) {
     const pfMtu = options.pfMtu ?? 1500;
     if (!Number.isInteger(pfMtu) || pfMtu < 68 || pfMtu > MAX_PF_MTU) {
       throw new RangeError(`pfMtu: expected 68 to ${MAX_PF_MTU}, got ${pfMtu}`);
     }
-    this.personality = policy.personality;
-    this.policy = policy;
+    this.personality = personality;
+    this.policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
     this.trace = options.trace ?? (() => {});
     this.port = {
       port: options.port,
@@ -66,10 +62,15 @@ class PfDriver implements Pf {
     for (const record of this.port.records) record.hardware.portResetDone();
   }
 
+  /** False between goDown and comeUp. */
   get up(): boolean {
     return this.isUp;
   }
 
+  /**
+   * Handles VF resets and mailbox messages that are pending.
+   * @returns messages and events handled
+   */
   step(): number {
     let handled = 0;
     if (!this.isUp) return 0;
@@ -94,14 +95,17 @@ class PfDriver implements Pf {
     return handled;
   }
 
+  /** MAC the PF assigned to the VF by now, null for none. */
   adminMac(vf: number): Uint8Array | null {
     return this.record(vf).adminMac?.slice() ?? null;
   }
 
+  /** True after a successful RESET, until the registration is lost. */
   clearToSend(vf: number): boolean {
     return this.record(vf).clearToSend;
   }
 
+  /** `ip link set PF vf N mac`; null takes the assignment back. The VF hears of it through its next RESET. */
   setAdminMac(vf: number, mac: Uint8Array | null): void {
     const record = this.record(vf);
     record.adminMac = mac === null ? null : checkedMac(mac);
@@ -109,6 +113,7 @@ class PfDriver implements Pf {
     syncFilters(this.port, record);
   }
 
+  /** `ip link set PF vf N trust on|off`: withdraws CTS and pings. */
   setTrust(vf: number, trusted: boolean): void {
     const record = this.record(vf);
     if (record.trusted === trusted) return;
@@ -116,6 +121,7 @@ class PfDriver implements Pf {
     this.withdraw(record);
   }
 
+  /** `ip link set PF vf N vlan V`; 0 takes it off. */
   setPortVlan(vf: number, vid: number): void {
     if (!Number.isInteger(vid) || vid < 0 || vid > 4094) {
       throw new RangeError(`setPortVlan: expected a VID from 0 to 4094, got ${vid}`);
@@ -131,6 +137,7 @@ class PfDriver implements Pf {
     this.port.tables.changed();
   }
 
+  /** `ip link set PF vf N spoofchk on|off`. */
   setSpoofCheck(vf: number, on: boolean): void {
     const record = this.record(vf);
     record.spoofCheck = on;
@@ -138,6 +145,7 @@ class PfDriver implements Pf {
     this.port.tables.changed();
   }
 
+  /** `ip link set PF vf N state auto|enable|disable`: VFRE and VFTE, withdraws CTS and pings. */
   setLinkEnabled(vf: number, enabled: boolean): void {
     const record = this.record(vf);
     record.linkEnabled = enabled;
@@ -145,6 +153,7 @@ class PfDriver implements Pf {
     this.withdraw(record);
   }
 
+  /** Pings one VF, or all: PF_CONTROL, with CTS where the VF has it. */
   ping(vf?: number): void {
     const targets = vf === undefined ? this.port.records : [this.record(vf)];
     for (const record of targets) {
@@ -153,6 +162,7 @@ class PfDriver implements Pf {
     }
   }
 
+  /** The PF interface goes down: CTS withdrawn, VFRE and VFTE cleared, ping, port reset (RSTI). */
   goDown(): void {
     if (!this.isUp) return;
     this.isUp = false;
@@ -166,6 +176,7 @@ class PfDriver implements Pf {
     this.port.tables.changed();
   }
 
+  /** It comes up again: RSTI drops, RSTD sets, ping without CTS. */
   comeUp(): void {
     if (this.isUp) return;
     this.start();
@@ -176,6 +187,7 @@ class PfDriver implements Pf {
     this.ping();
   }
 
+  /** goDown and comeUp at once: an adapter reset (Tx hang, ethtool). */
   reset(): void {
     this.goDown();
     this.comeUp();

@@ -9,7 +9,6 @@ import {
   MESSAGE,
   REQUEST,
 } from '../../hw/mailbox.ts';
-import type { PfPersonality } from '../types.ts';
 import { addMulticastHashes, joinVlan, type PfPort, type VfRecord } from './records.ts';
 
 /** Longest standard frame, CRC included. */
@@ -24,7 +23,6 @@ export type Answer = (port: PfPort, record: VfRecord, words: Uint32Array) => boo
 
 /** One PF driver's answers. */
 export interface PfPolicy {
-  readonly personality: PfPersonality;
   /** Requests before a RESET are answered with NACK and without CTS. */
   readonly needsReset: boolean;
   /** Words written back, 1..16; a short reply leaves older words in the buffer. */

@@ -1,9 +1,7 @@
-// What a PF of the model is to the rest: the operations a host's administrator
-// can do, and how it is made. Behaviours: linux.ts, dpdk.ts; machinery:
-// pf.ts. Types only.
+// How a PF of the model is made, and what it tells of its mailboxes. Types only.
 
 import type { SwitchTables } from '../tables.ts';
-import type { PfPersonality, VfHardware } from '../types.ts';
+import type { VfHardware } from '../types.ts';
 
 /** One mailbox message as it passed, for tests and logs. Words are copies. */
 export interface MailboxTrace {
@@ -34,38 +32,4 @@ export interface PfOptions {
   readonly queryRss?: readonly boolean[];
   /** Sees every message. */
   readonly trace?: (message: MailboxTrace) => void;
-}
-
-/** The PF driver of one port, and its administrator. Moves only by `step`. */
-export interface Pf {
-  readonly personality: PfPersonality;
-  /** False between goDown and comeUp. */
-  readonly up: boolean;
-  /**
-   * Handles VF resets and mailbox messages that are pending.
-   * @returns messages and events handled
-   */
-  step(): number;
-  /** MAC the PF assigned to the VF by now, null for none. */
-  adminMac(vf: number): Uint8Array | null;
-  /** True after a successful RESET, until the registration is lost. */
-  clearToSend(vf: number): boolean;
-  /** `ip link set PF vf N mac`; null takes the assignment back. The VF hears of it through its next RESET. */
-  setAdminMac(vf: number, mac: Uint8Array | null): void;
-  /** `ip link set PF vf N trust on|off`: withdraws CTS and pings. */
-  setTrust(vf: number, trusted: boolean): void;
-  /** `ip link set PF vf N vlan V`; 0 takes it off. */
-  setPortVlan(vf: number, vid: number): void;
-  /** `ip link set PF vf N spoofchk on|off`. */
-  setSpoofCheck(vf: number, on: boolean): void;
-  /** `ip link set PF vf N state auto|enable|disable`: VFRE and VFTE, withdraws CTS and pings. */
-  setLinkEnabled(vf: number, enabled: boolean): void;
-  /** Pings one VF, or all: PF_CONTROL, with CTS where the VF has it. */
-  ping(vf?: number): void;
-  /** The PF interface goes down: CTS withdrawn, VFRE and VFTE cleared, ping, port reset (RSTI). */
-  goDown(): void;
-  /** It comes up again: RSTI drops, RSTD sets, ping without CTS. */
-  comeUp(): void;
-  /** goDown and comeUp at once: an adapter reset (Tx hang, ethtool). */
-  reset(): void;
 }

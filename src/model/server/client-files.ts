@@ -81,12 +81,7 @@ export class ClientFiles {
   locate(fd: number, offset: number, sizeBytes: number, writable: boolean): FilePlace | number {
     const shim = native();
     const result = shim.fstat(fd, this.facts);
-    const [device, inode, fileBytes, mode] = this.facts as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [device, inode, fileBytes, mode] = this.facts;
     if (result < 0 || (mode & S_IFMT) !== S_IFREG || offset + sizeBytes > fileBytes) {
       shim.close(fd);
       return -EINVAL;

@@ -1,6 +1,6 @@
 // The loop of a model that serves: moves the NIC, looks at the sockets now and then, sleeps when
 // nothing moves. A doorbell in shared memory wakes nobody, so sleep is short; a message on a
-// socket does. A command's main thread owns signals and printing, and runs this loop in a Worker, or in a process of its own.
+// socket does. Runs in a Worker, whose main thread owns signals and printing (design: threads).
 
 import { readUs, systemClock } from '../../support/clock.ts';
 import { native } from '../../support/native.ts';

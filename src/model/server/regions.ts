@@ -16,6 +16,12 @@ import { CONFIG_SIZE, type VfFunction } from '../types.ts';
 
 const BAR3_SIZE = 0x4000;
 const READ_WRITE = REGION_FLAG.READ | REGION_FLAG.WRITE;
+/** Bytes of each region; those that are not here are empty. */
+const SIZES: Readonly<Record<number, number>> = {
+  [REGION.BAR0]: BAR0_SIZE,
+  [REGION.BAR3]: BAR3_SIZE,
+  [REGION.CONFIG]: CONFIG_SIZE,
+};
 /** Pages 1 and 2: the rings. Page 0 (control, mailbox) and 3 are trapped. */
 const SHARED_AREAS: readonly MmapArea[] = [{ offset: PAGE_SIZE, sizeBytes: 2 * PAGE_SIZE }];
 
@@ -34,23 +40,10 @@ export class Regions {
   /** @returns the region, or null for an index that no PCI device has. With MMAP set, its file goes along. */
   info(index: number): RegionInfo | null {
     if (index >= PCI_REGIONS) return null;
-    const none = { index, fileOffset: 0, areas: [] };
-    switch (index) {
-      case REGION.BAR0:
-        if (this.trapAll) return { ...none, flags: READ_WRITE, sizeBytes: BAR0_SIZE };
-        return {
-          ...none,
-          flags: READ_WRITE | REGION_FLAG.MMAP,
-          sizeBytes: BAR0_SIZE,
-          areas: SHARED_AREAS,
-        };
-      case REGION.BAR3:
-        return { ...none, flags: READ_WRITE, sizeBytes: BAR3_SIZE };
-      case REGION.CONFIG:
-        return { ...none, flags: READ_WRITE, sizeBytes: CONFIG_SIZE };
-      default:
-        return { ...none, flags: 0, sizeBytes: 0 };
-    }
+    const sizeBytes = SIZES[index] ?? 0;
+    const shared = index === REGION.BAR0 && !this.trapAll;
+    const flags = (sizeBytes > 0 ? READ_WRITE : 0) | (shared ? REGION_FLAG.MMAP : 0);
+    return { index, fileOffset: 0, flags, sizeBytes, areas: shared ? SHARED_AREAS : [] };
   }
 
   /** Why an access cannot be done, or '' where it can. */

@@ -17,6 +17,12 @@ const ENAMETOOLONG = 36;
 const EADDRINUSE = 98;
 const ECONNREFUSED = 111;
 
+const ADVICE: Readonly<Record<number, string>> = {
+  [ENOENT]: 'its directory does not exist',
+  [ENOTDIR]: 'expected a directory to put sockets into, got a file',
+  [EACCES]: 'this user may not write to its directory; use another one',
+};
+
 /** A listening socket. Owns fd and file. */
 export class SocketFile {
   readonly path: string;
@@ -60,20 +66,7 @@ function listen(path: string): number {
     fd = native().unixListen(path, BACKLOG);
   }
   if (fd >= 0) return fd;
-  throw new VfioError('listen', -fd, path, adviceFor(-fd));
-}
-
-function adviceFor(errno: number): string {
-  switch (errno) {
-    case ENOENT:
-      return 'its directory does not exist';
-    case ENOTDIR:
-      return 'expected a directory to put sockets into, got a file';
-    case EACCES:
-      return 'this user may not write to its directory; use another one';
-    default:
-      return '';
-  }
+  throw new VfioError('listen', -fd, path, ADVICE[-fd]);
 }
 
 function removeStale(path: string): void {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { type MacWish, register, resetVf } from '../../../src/ixgbevf/mailbox/handshake.ts';
+import { type MacChoice, register, resetVf } from '../../../src/ixgbevf/mailbox/handshake.ts';
 import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
 import { DeviceError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { formatMac } from '../../../src/support/mac.ts';
 import { linuxPf, ScriptedDevice } from '../../support/scripted-device.ts';
 
-const noWish: MacWish = { chosen: undefined, fallback: undefined };
+const noWish: MacChoice = { chosen: undefined, fallback: undefined };
 
 function setup(): { device: ScriptedDevice; mailbox: Mailbox } {
   const device = new ScriptedDevice();

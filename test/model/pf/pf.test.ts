@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Pf } from '../../../src/model/pf/types.ts';
+import type { Pf } from '../../../src/model/pf/pf.ts';
 import type { MacNumber } from '../../../src/model/tables.ts';
 import { makePort, ScriptedVf } from '../vf-fixture.ts';
 
