@@ -143,16 +143,7 @@ export class Arena {
    */
   attach(device: VfioDevice): void {
     if (this.devices.has(device)) return;
-    const done: Chunk[] = [];
-    try {
-      for (const chunk of this.chunks) {
-        this.map(device, chunk);
-        done.push(chunk);
-      }
-    } catch (error) {
-      for (const chunk of done) device.unmapDma(iovaOf(chunk.offset), chunk.sizeBytes);
-      throw error;
-    }
+    this.mapAll(this.chunks.map((chunk) => ({ device, chunk })));
     this.devices.add(device);
   }
 
@@ -160,6 +151,22 @@ export class Arena {
   detach(device: VfioDevice): void {
     if (!this.devices.delete(device)) return;
     for (const chunk of this.chunks) device.unmapDma(iovaOf(chunk.offset), chunk.sizeBytes);
+  }
+
+  /** All or none. */
+  private mapAll(wanted: readonly { device: VfioDevice; chunk: Chunk }[]): void {
+    let done = 0;
+    try {
+      for (const { device, chunk } of wanted) {
+        this.map(device, chunk);
+        done++;
+      }
+    } catch (error) {
+      for (const { device, chunk } of wanted.slice(0, done)) {
+        device.unmapDma(iovaOf(chunk.offset), chunk.sizeBytes);
+      }
+      throw error;
+    }
   }
 
   private map(device: VfioDevice, chunk: Chunk): void {
@@ -190,16 +197,7 @@ export class Arena {
     const offset = this.takeSpace(rounded, HUGE_PAGE);
     const fdOffset = this.backing.extend(this.address + offset, rounded);
     const chunk: Chunk = { offset, sizeBytes: rounded, fdOffset };
-    const mapped: VfioDevice[] = [];
-    try {
-      for (const device of this.devices) {
-        this.map(device, chunk);
-        mapped.push(device);
-      }
-    } catch (error) {
-      for (const device of mapped) device.unmapDma(iovaOf(offset), rounded);
-      throw error;
-    }
+    this.mapAll([...this.devices].map((device) => ({ device, chunk })));
     this.chunks.push(chunk);
     this.dma.add(offset, rounded);
   }

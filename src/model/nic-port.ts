@@ -15,7 +15,7 @@ import type { Recorder } from './recorder.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
 import { type MacNumber, macBytes, macNumber, SwitchTables } from './tables.ts';
-import type { PfPersonality, PortCounters, WirePort } from './types.ts';
+import type { Ingress, PfPersonality, PortCounters, WirePort } from './types.ts';
 import { VfDevice } from './vf/device.ts';
 
 /** VFs a port can have: one pool of 64 is the PF's. */
@@ -62,16 +62,6 @@ export function queuesPerPool(vfs: number, pf: PfPersonality): number {
   return pf === 'dpdk' && vfs < 16 ? 8 : 4;
 }
 
-/** What stands in a port until its wire is plugged in, inside the constructor. */
-const UNPLUGGED: WirePort = {
-  spec: 'none',
-  linkUp: false,
-  step: () => 0,
-  transmit: () => {},
-  addCounters: () => {},
-  close: () => {},
-};
-
 /** A port with its VFs, PF, switch and wire. */
 export class NicPort {
   readonly index: number;
@@ -81,7 +71,6 @@ export class NicPort {
   readonly engines: readonly VfEngine[];
   private readonly parts: NicParts;
   private readonly tables: SwitchTables;
-  private readonly context: PortContext;
   private readonly macs: readonly Uint8Array[];
   private readonly macNumbers: MacNumber[] = [];
   private macsGeneration = -1;
@@ -122,16 +111,14 @@ export class NicPort {
         vfs,
         assignedTo: (mac) => this.assignedTo(mac),
       },
-      UNPLUGGED,
+      (ingress) => this.makeWire(wire, ingress),
     );
-    this.context = this.portContext();
-    this.plug(wire);
   }
 
   /** Unplugs and closes what was there, and plugs something else in. */
   plug(wire: string | WirePort): void {
     this.switch.wire.close();
-    this.switch.wire = typeof wire === 'string' ? makePort(wire, this.context) : wire;
+    this.switch.wire = this.makeWire(wire, this.switch);
   }
 
   /** The counters of each VF of this port. */
@@ -185,17 +172,18 @@ export class NicPort {
     });
   }
 
-  private portContext(): PortContext {
+  private makeWire(wire: string | WirePort, ingress: Ingress): WirePort {
+    if (typeof wire !== 'string') return wire;
     const { parts, index } = this;
-    return {
+    return makePort(wire, {
       ...parts,
       port: index,
       vfs: this.tables.pools.length,
-      ingress: this.switch,
+      ingress,
       batch: parts.memory.batch,
       vfMac: (vf) => this.vfMac(vf),
       onError: (message) => parts.log.warn(`port ${index}: ${message}`),
-    };
+    });
   }
 
   private updateMacs(): void {

@@ -59,12 +59,25 @@ export function retaEntry(i: number, queues: number): number {
   return i % queues;
 }
 
+/** The VFs that share a MAC or a VLAN. */
+type Members = Map<number, Set<number>>;
+
+function join(members: Members, key: number, vf: number): void {
+  members.set(key, (members.get(key) ?? new Set()).add(vf));
+}
+
+function leave(members: Members, key: number, vf: number): void {
+  const vfs = members.get(key);
+  vfs?.delete(vf);
+  if (vfs?.size === 0) members.delete(key);
+}
+
 /** The switch of one port. Each change increments `generation`, so that look-ups may be cached. */
 export class SwitchTables {
   readonly pools: readonly PoolTable[];
   /** MAC -> VFs, several for a MAC that several own. */
-  private readonly macs = new Map<MacNumber, Set<number>>();
-  private readonly vlans = new Map<number, Set<number>>();
+  private readonly macs: Members = new Map();
+  private readonly vlans: Members = new Map();
   /** MTA: 4,096 hash bits. */
   readonly multicastTable = new Uint32Array(128);
   /** Which bits of the destination make the multicast hash: mc_filter_type 0..3. */
@@ -92,16 +105,12 @@ export class SwitchTables {
   }
 
   addMac(vf: number, mac: MacNumber): void {
-    const owners = this.macs.get(mac);
-    if (owners === undefined) this.macs.set(mac, new Set([vf]));
-    else owners.add(vf);
+    join(this.macs, mac, vf);
     this.changed();
   }
 
   removeMac(vf: number, mac: MacNumber): void {
-    const owners = this.macs.get(mac);
-    owners?.delete(vf);
-    if (owners?.size === 0) this.macs.delete(mac);
+    leave(this.macs, mac, vf);
     this.changed();
   }
 
@@ -125,16 +134,12 @@ export class SwitchTables {
   }
 
   addVlan(vf: number, vid: number): void {
-    const members = this.vlans.get(vid);
-    if (members === undefined) this.vlans.set(vid, new Set([vf]));
-    else members.add(vf);
+    join(this.vlans, vid, vf);
     this.changed();
   }
 
   removeVlan(vf: number, vid: number): void {
-    const members = this.vlans.get(vid);
-    members?.delete(vf);
-    if (members?.size === 0) this.vlans.delete(vid);
+    leave(this.vlans, vid, vf);
     this.changed();
   }
 

@@ -2,18 +2,27 @@
 // the queue's cached window, copies between heap places. Shared by rx and tx; one object a
 // NIC. A translation that fails is recorded and nothing is touched.
 
-import { MAX_FRAME } from '../../hw/descriptors.ts';
+import { at, type Register } from '../../hw/define.ts';
+import { DESCRIPTOR_SIZE, MAX_FRAME } from '../../hw/descriptors.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
 import { makeFrameBatch } from '../frame.ts';
 import {
+  Q_BASE_HIGH,
+  Q_BASE_LOW,
+  Q_COUNT,
+  Q_INDEX,
   Q_PAGES,
   Q_SKEW,
+  Q_STATE,
   Q_VF,
+  Q_WARNED,
   Q_WINDOW_BASE,
   Q_WINDOW_BYTES,
   Q_WINDOW_HIGH,
   Q_WINDOW_START,
+  STATE_HUNG,
   V_SLOT,
+  WARN_TAIL,
 } from '../layout.ts';
 import type { ViolationKind } from '../recorder.ts';
 import type { SwitchMemory } from '../types.ts';
@@ -98,10 +107,7 @@ export class EngineMemory implements SwitchMemory {
 
   /** True where the VF may write all of a buffer, in however many pieces. Records the fault otherwise. */
   writable(q: number, low: number, high: number, sizeBytes: number): boolean {
-    const vf = this.vfOf(q);
-    const n = vf.iommu.split(low, high, sizeBytes, true, this.pieceOffsets, this.pieceLengths);
-    if (n === 0) vf.fault(low, high, sizeBytes, true);
-    return n > 0;
+    return this.pieces(q, low, high, sizeBytes, true) > 0;
   }
 
   /**
@@ -109,15 +115,12 @@ export class EngineMemory implements SwitchMemory {
    * @returns false, with the fault recorded and nothing written, where any byte is not writable
    */
   scatter(q: number, low: number, high: number, from: number, sizeBytes: number): boolean {
-    if (!this.writable(q, low, high, sizeBytes)) return false;
-    let at = from;
-    for (let i = 0, left = sizeBytes; left > 0; i++) {
-      const length = this.pieceLengths[i];
-      this.bytes.copyWithin(this.pieceOffsets[i], at, at + length);
-      at += length;
-      left -= length;
+    const n = this.pieces(q, low, high, sizeBytes, true);
+    for (let i = 0, at = from; i < n; i++) {
+      this.bytes.copyWithin(this.pieceOffsets[i], at, at + this.pieceLengths[i]);
+      at += this.pieceLengths[i];
     }
-    return true;
+    return n > 0;
   }
 
   /**
@@ -125,20 +128,40 @@ export class EngineMemory implements SwitchMemory {
    * @returns false, with the fault recorded and nothing copied, where any byte is not readable
    */
   gather(q: number, low: number, high: number, to: number, sizeBytes: number): boolean {
+    const n = this.pieces(q, low, high, sizeBytes, false);
+    for (let i = 0, at = to; i < n; i++) {
+      const from = this.pieceOffsets[i];
+      this.bytes.copyWithin(at, from, from + this.pieceLengths[i]);
+      at += this.pieceLengths[i];
+    }
+    return n > 0;
+  }
+
+  /** A descriptor that cannot be read or written: records the fault, and the queue hangs. */
+  ringFault(q: number, index: number, write: boolean): void {
+    const h = this.heap;
+    const low = h[q + Q_BASE_LOW] + (index << 4);
+    this.vfOf(q).fault(low, h[q + Q_BASE_HIGH], DESCRIPTOR_SIZE, write);
+    h[q + Q_STATE] = STATE_HUNG;
+  }
+
+  /** Records a tail beyond the ring, once a queue enable. */
+  badTail(q: number, register: Register, tail: number): void {
+    const h = this.heap;
+    if ((h[q + Q_WARNED] & WARN_TAIL) !== 0) return;
+    h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
+    const index = h[q + Q_INDEX];
+    const expected = `expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
+    const detail = `${register.name} ${index}: ${expected}`;
+    this.vfOf(q).violation('tail-range', at(register, index), detail);
+  }
+
+  /** Finds the pieces of a buffer. @returns how many, 0 with the fault recorded */
+  private pieces(q: number, low: number, high: number, sizeBytes: number, write: boolean): number {
     const vf = this.vfOf(q);
     const { pieceOffsets, pieceLengths } = this;
-    const n = vf.iommu.split(low, high, sizeBytes, false, pieceOffsets, pieceLengths);
-    if (n === 0) {
-      vf.fault(low, high, sizeBytes, false);
-      return false;
-    }
-    let at = to;
-    for (let i = 0; i < n; i++) {
-      const from = pieceOffsets[i];
-      const length = pieceLengths[i];
-      this.bytes.copyWithin(at, from, from + length);
-      at += length;
-    }
-    return true;
+    const n = vf.iommu.split(low, high, sizeBytes, write, pieceOffsets, pieceLengths);
+    if (n === 0) vf.fault(low, high, sizeBytes, write);
+    return n;
   }
 }

@@ -3,36 +3,29 @@
 // (layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
 // no header split and no receive-side coalescing. Interrupts are only marked here.
 
-import { at } from '../../hw/define.ts';
 import { RX_STATUS } from '../../hw/descriptors.ts';
 import { VFRDT } from '../../hw/registers.ts';
 import { copyWords, tagControl } from '../frame.ts';
 import {
   C_RX_MULTICAST,
   C_RX_OCTETS,
-  Q_BASE_HIGH,
-  Q_BASE_LOW,
   Q_COUNT,
   Q_HEAD,
-  Q_INDEX,
   Q_PACKETS,
   Q_READ_ONLY,
   Q_STATE,
   Q_TAIL,
   Q_TAIL_WORD,
   Q_VF,
-  Q_WARNED,
   QUEUE_WORDS,
   R_BUFFER,
   R_STRIP,
-  STATE_HUNG,
   STATE_RUNNING,
   V_MASTER,
   V_PLAIN_RX,
   V_PORT_VLAN,
   V_QUEUES,
   V_RX_QUEUES,
-  WARN_TAIL,
 } from '../layout.ts';
 import { RETA_ENTRIES, retaEntry } from '../tables.ts';
 import { DELIVERED, DISABLED, FAULT, NO_DESCRIPTOR, type RxPath } from '../types.ts';
@@ -139,7 +132,7 @@ export class RxEngine implements RxPath {
     const h = this.heap;
     const tail = h[h[q + Q_TAIL_WORD]];
     if (tail >>> 0 >= h[q + Q_COUNT]) {
-      this.badTail(q, tail);
+      this.memory.badTail(q, VFRDT, tail);
       return false;
     }
     h[q + Q_TAIL] = tail;
@@ -160,7 +153,8 @@ export class RxEngine implements RxPath {
     for (let i = 0; i < pieces; i++) {
       const d = this.memory.descriptor(q, head);
       if (d < 0 || h[q + Q_READ_ONLY] !== 0) {
-        this.ringFault(q, head, d >= 0);
+        this.memory.ringFault(q, head, d >= 0);
+        h[h[q + Q_VF] + V_PLAIN_RX] = 0;
         return false;
       }
       const piece = Math.min(h[q + R_BUFFER], left);
@@ -187,23 +181,6 @@ export class RxEngine implements RxPath {
       return;
     }
     copyWords(this.memory.views, offset >>> 2, source >>> 2, bytes);
-  }
-
-  private ringFault(q: number, head: number, write: boolean): void {
-    const h = this.heap;
-    const low = h[q + Q_BASE_LOW] + (head << 4);
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, write);
-    h[q + Q_STATE] = STATE_HUNG;
-    h[h[q + Q_VF] + V_PLAIN_RX] = 0;
-  }
-
-  private badTail(q: number, tail: number): void {
-    const h = this.heap;
-    if ((h[q + Q_WARNED] & WARN_TAIL) !== 0) return;
-    h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
-    const index = h[q + Q_INDEX];
-    const detail = `VFRDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
-    this.memory.vfOf(q).violation('tail-range', at(VFRDT, index), detail);
   }
 
   /** Broadcast is not counted as multicast. */

@@ -3,13 +3,10 @@
 // knows frames of one descriptor that need no work; everything else is offload/frames.ts. DD (or the
 // head write-back) comes after the switch has consumed the frame. Interrupts are only marked.
 
-import { at } from '../../hw/define.ts';
 import { TX_COMMAND, TX_STATUS } from '../../hw/descriptors.ts';
 import { VFTDT } from '../../hw/registers.ts';
 import { LOOP_BATCH } from '../frame.ts';
 import {
-  Q_BASE_HIGH,
-  Q_BASE_LOW,
   Q_COUNT,
   Q_HEAD,
   Q_INDEX,
@@ -18,7 +15,6 @@ import {
   Q_STATE,
   Q_TAIL,
   Q_TAIL_WORD,
-  Q_WARNED,
   STATE_HUNG,
   T_CONTEXTS,
   T_HEAD_HIGH,
@@ -27,7 +23,6 @@ import {
   T_WTHRESH,
   V_PORT_VLAN,
   V_TX_RAISE,
-  WARN_TAIL,
 } from '../layout.ts';
 import type { FrameForwarder } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
@@ -74,7 +69,7 @@ export class TxEngine {
       return 0;
     }
     if (tail >>> 0 >= h[q + Q_COUNT]) {
-      this.badTail(q, tail);
+      this.memory.badTail(q, VFTDT, tail);
       return 0;
     }
     h[q + Q_TAIL] = tail;
@@ -160,7 +155,7 @@ export class TxEngine {
       if ((command & (RS | DATA)) === (RS | DATA)) {
         reported = 1;
         if (readOnly) {
-          this.writeFault(q, h[q + Q_BASE_LOW] + (index << 4));
+          this.memory.ringFault(q, index, true);
           break;
         }
         if (!headOnly) h[d + 3] = DD;
@@ -187,20 +182,5 @@ export class TxEngine {
       return;
     }
     h[offset >>> 2] = head;
-  }
-
-  private writeFault(q: number, low: number): void {
-    const h = this.heap;
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, true);
-    h[q + Q_STATE] = STATE_HUNG;
-  }
-
-  private badTail(q: number, tail: number): void {
-    const h = this.heap;
-    if ((h[q + Q_WARNED] & WARN_TAIL) !== 0) return;
-    h[q + Q_WARNED] = h[q + Q_WARNED] | WARN_TAIL;
-    const index = h[q + Q_INDEX];
-    const detail = `VFTDT ${index}: expected a tail below ${h[q + Q_COUNT]}, got ${tail >>> 0}`;
-    this.memory.vfOf(q).violation('tail-range', at(VFTDT, index), detail);
   }
 }

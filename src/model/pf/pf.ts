@@ -34,7 +34,6 @@ function defaultMac(port: number, vf: number): Uint8Array {
 
 /** The PF driver of one port, and its administrator. Moves only by `step`. */
 export class Pf {
-  readonly personality: PfPersonality;
   private isUp = false;
   private readonly policy: PfPolicy;
   private readonly port: PfPort;
@@ -49,7 +48,6 @@ export class Pf {
     if (!Number.isInteger(pfMtu) || pfMtu < 68 || pfMtu > MAX_PF_MTU) {
       throw new RangeError(`pfMtu: expected 68 to ${MAX_PF_MTU}, got ${pfMtu}`);
     }
-    this.personality = personality;
     this.policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
     this.trace = options.trace ?? (() => {});
     this.port = {

@@ -65,9 +65,9 @@ export class PortSwitch implements Ingress, FrameForwarder {
   private claimed = 0;
   private readonly assignedTo: (mac: number) => number;
 
-  constructor(options: PortSwitchOptions, wire: WirePort) {
+  /** @param plug makes what is plugged in, which offers its frames to this switch */
+  constructor(options: PortSwitchOptions, plug: (ingress: Ingress) => WirePort) {
     const { memory, tables, lookupOffset, firstVf } = options;
-    this.wire = wire;
     this.memory = memory;
     this.heap = memory.heap;
     this.rx = options.rx;
@@ -77,6 +77,7 @@ export class PortSwitch implements Ingress, FrameForwarder {
     this.replication = new Replication(memory, options.rx, firstVf, options.vfs);
     this.scratch = options.scratchOffset >>> 2;
     this.assignedTo = options.assignedTo;
+    this.wire = plug(this);
   }
 
   refreshViews(): void {

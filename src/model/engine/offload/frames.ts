@@ -17,8 +17,6 @@ import {
   TX_STATUS,
 } from '../../../hw/descriptors.ts';
 import {
-  Q_BASE_HIGH,
-  Q_BASE_LOW,
   Q_HEAD,
   Q_INDEX,
   Q_STATE,
@@ -263,10 +261,7 @@ export class TxFrames {
   }
 
   private ringFault(q: number, index: number): number {
-    const h = this.heap;
-    const low = h[q + Q_BASE_LOW] + (index << 4);
-    this.memory.vfOf(q).fault(low, h[q + Q_BASE_HIGH], 16, false);
-    h[q + Q_STATE] = STATE_HUNG;
+    this.memory.ringFault(q, index, false);
     return HANG;
   }
 
