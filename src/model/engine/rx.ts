@@ -77,12 +77,7 @@ export class RxEngine implements RxPath {
     // Every address is checked before the first byte is written.
     if (!this.reachable(q, dataLength, pieces)) return FAULT;
     const tci = strip && !hidden ? tagControl(h[w + 3]) : 0;
-    let source = w;
-    if (strip) {
-      source = this.memory.scratch;
-      copyWords(this.memory.views, source, w, 12);
-      copyWords(this.memory.views, source + 3, w + 4, length - 16);
-    }
+    const source = strip ? this.stripTag(w, length) : w;
     info |= packetType(h, w + tagged);
     const vp = tagged !== 0 && !hidden ? VP : 0;
     let head = h[q + Q_HEAD];
@@ -113,6 +108,14 @@ export class RxEngine implements RxPath {
     this.fetchTail(q);
     const needed = Math.ceil(length / h[q + R_BUFFER]);
     return this.free(q) >= needed ? DELIVERED : NO_DESCRIPTOR;
+  }
+
+  /** Copies a frame without its VLAN tag. @returns heap word of the copy, good until the next one */
+  private stripTag(w: number, length: number): number {
+    const { scratch, views } = this.memory;
+    copyWords(views, scratch, w, 12);
+    copyWords(views, scratch + 3, w + 4, length - 16);
+    return scratch;
   }
 
   /** Rx queue block that RSS chooses; leaves hash and type in the hasher. */
