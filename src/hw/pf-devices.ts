@@ -4,7 +4,7 @@
 // which has no SR-IOV, and E610, whose VF this driver does not know.
 
 /** PF device id by family; vendor 8086. */
-export const PF_FAMILIES: Readonly<Record<string, readonly number[]>> = {
+const PF_FAMILIES: Readonly<Record<string, readonly number[]>> = {
   82599: [
     0x10f7, 0x10f8, 0x10f9, 0x10fb, 0x10fc, 0x1507, 0x1514, 0x1517, 0x151c, 0x1529, 0x152a, 0x154a,
     0x154d, 0x154f, 0x1557, 0x1558, 0x155d,

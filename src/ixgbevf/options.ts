@@ -49,20 +49,13 @@ export interface VfOptions {
 }
 
 /** Options with every default filled in. */
-export interface VfSettings {
-  readonly rxQueues: number;
-  readonly txQueues: number;
-  readonly rxRingSize: number;
-  readonly txRingSize: number;
+export interface VfSettings
+  extends Required<Omit<VfOptions, 'mempool' | 'metadata' | 'stripVlan' | 'mac'>> {
   /** Empty: to be made. */
   readonly mempools: readonly Mempool[];
-  readonly maxFrame: number;
   /** METADATA, STRIP_VLAN of every rx queue. */
   readonly features: number;
   readonly mac: MacBytes | undefined;
-  readonly stuckAfterMs: number;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /**

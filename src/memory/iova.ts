@@ -9,7 +9,7 @@ export type Iova = number & { readonly __iova: unique symbol };
 /** High word of every arena IOVA. */
 export const IOVA_HIGH = 1;
 /** IOVA of arena offset 0. */
-export const IOVA_BASE = IOVA_HIGH * 2 ** 32;
+const IOVA_BASE = IOVA_HIGH * 2 ** 32;
 
 /** IOVA of an arena byte offset (0 <= offset < 2**32). */
 export function iovaOf(offset: number): Iova {

@@ -4,7 +4,7 @@
 // sec 7.1). For RSS: key and redirection table. Holds no policy.
 
 /** What a VF's pool accepts beside its exact MACs: bits of VMOLR. */
-export interface PoolAcceptance {
+interface PoolAcceptance {
   /** Untagged frames. */
   aupe: boolean;
   /** Broadcast. */

@@ -3,7 +3,7 @@
 // (layout.ts). Checksum status is not calculated (IPCS and L4CS stay 0), there is
 // no header split and no receive-side coalescing. Interrupts are only marked here.
 
-import { RX_STATUS } from '../../hw/descriptors.ts';
+import { RX_LENGTH, RX_STATUS } from '../../hw/descriptors.ts';
 import { VFRDT } from '../../hw/registers.ts';
 import { copyWords, tagControl } from '../frame.ts';
 import {
@@ -89,7 +89,7 @@ export class RxEngine implements RxPath {
       const last = done === dataLength;
       h[d] = last ? info : 0;
       h[d + 1] = last ? hash : 0;
-      h[d + 3] = last ? piece | (tci << 16) : piece;
+      h[d + 3] = last ? piece | (tci << RX_LENGTH.shift.VLAN) : piece;
       h[d + 2] = last ? DD | EOP | vp | status : DD;
       head = head + 1 === h[q + Q_COUNT] ? 0 : head + 1;
     }

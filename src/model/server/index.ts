@@ -5,9 +5,7 @@ import { Nic, type NicOptions } from '../nic.ts';
 import { BarMemory } from './bar-memory.ts';
 import { ModelServer, type ServedVf } from './server.ts';
 
-export { type LoopParts, runModel } from './loop.ts';
-export { ModelServer, type ModelServerOptions, type ServedVf } from './server.ts';
-export type { ServerCounters } from './vf-endpoint.ts';
+export { runModel } from './loop.ts';
 
 /** How a served model is made: a NIC's options less those that follow. */
 export interface ServedModelOptions extends Omit<NicOptions, 'memory' | 'barWindow'> {

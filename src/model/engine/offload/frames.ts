@@ -39,7 +39,7 @@ import { after, contextOf, TxStaging } from './staging.ts';
 /** `next` took a frame: see `offset` and `length`. */
 export const FRAME = 0;
 /** It took a context descriptor. */
-export const SKIP = 1;
+const SKIP = 1;
 /** The frame's last descriptors were not posted yet; the head has not moved. */
 export const WAIT = 2;
 /** No staging room left in this batch; the head has not moved. */
