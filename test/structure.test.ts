@@ -81,7 +81,7 @@ const VFIO: Rooms = {
 /** Packages that src may use, and where; always loaded when they are needed, never by importing ixy.ts. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'ffi-napi': ['vfio/kernel'],
-  'ref-napi': ['vfio/kernel'],
+  '@2060.io/ref-napi': ['vfio/kernel'],
   'ref-struct-di': ['vfio/kernel'],
   uplot: ['report'],
 };
