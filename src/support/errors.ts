@@ -1,6 +1,8 @@
 // The error classes of the configuration path. The datapath never throws for
 // traffic: it returns counts. Caller mistakes are RangeError or TypeError.
 
+import { errnoName } from './linux.ts';
+
 /** A system call, ioctl or vfio-user request that failed. */
 export class VfioError extends Error {
   override readonly name = 'VfioError';
@@ -10,6 +12,8 @@ export class VfioError extends Error {
   readonly errno: number;
   /** The file, socket or device address concerned. */
   readonly path: string;
+  /** What was expected and found, and what to do about it; may be empty. */
+  readonly detail: string;
 
   constructor(operation: string, errno: number, path: string, detail = '') {
     const cause = errno === 0 ? '' : `: ${errnoName(errno)}`;
@@ -17,6 +21,7 @@ export class VfioError extends Error {
     this.operation = operation;
     this.errno = errno;
     this.path = path;
+    this.detail = detail;
   }
 }
 
@@ -55,48 +60,4 @@ export class MailboxError extends Error {
     this.request = request;
     this.failure = failure;
   }
-}
-
-const ERRNO_NAMES: Readonly<Record<number, string>> = {
-  1: 'EPERM',
-  2: 'ENOENT',
-  3: 'ESRCH',
-  4: 'EINTR',
-  5: 'EIO',
-  6: 'ENXIO',
-  7: 'E2BIG',
-  9: 'EBADF',
-  11: 'EAGAIN',
-  12: 'ENOMEM',
-  13: 'EACCES',
-  14: 'EFAULT',
-  16: 'EBUSY',
-  17: 'EEXIST',
-  19: 'ENODEV',
-  20: 'ENOTDIR',
-  21: 'EISDIR',
-  22: 'EINVAL',
-  23: 'ENFILE',
-  24: 'EMFILE',
-  25: 'ENOTTY',
-  28: 'ENOSPC',
-  32: 'EPIPE',
-  34: 'ERANGE',
-  36: 'ENAMETOOLONG',
-  38: 'ENOSYS',
-  71: 'EPROTO',
-  77: 'EBADFD',
-  90: 'EMSGSIZE',
-  95: 'EOPNOTSUPP',
-  98: 'EADDRINUSE',
-  103: 'ECONNABORTED',
-  104: 'ECONNRESET',
-  107: 'ENOTCONN',
-  110: 'ETIMEDOUT',
-  111: 'ECONNREFUSED',
-};
-
-/** Symbolic name of a positive errno, "errno N" where it is not one this project meets. */
-export function errnoName(errno: number): string {
-  return ERRNO_NAMES[errno] ?? `errno ${errno}`;
 }
