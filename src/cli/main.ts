@@ -30,15 +30,15 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   list: {
     summary: 'VFs on this machine, and what each one lacks',
-    load: async () => (await import('./pci/list.ts')).list,
+    load: async () => (await import('./pci/command.ts')).list,
   },
   bind: {
     summary: 'hand VFs to vfio-pci, on request make them first',
-    load: async () => (await import('./pci/bind.ts')).bind,
+    load: async () => (await import('./pci/command.ts')).bind,
   },
   unbind: {
     summary: 'give VFs back to the kernel',
-    load: async () => (await import('./pci/bind.ts')).unbind,
+    load: async () => (await import('./pci/command.ts')).unbind,
   },
   preload: {
     summary: 'run an unmodified VFIO program on a model',

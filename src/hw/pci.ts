@@ -19,7 +19,6 @@ export const VF_DEVICES: Readonly<
 /** Hyper-V variants: no usable mailbox, refused. */
 export const HYPERV_VF_DEVICES: readonly number[] = [0x152e, 0x1530, 0x1564, 0x15a9, 0x15b4];
 
-export const CONFIG_VENDOR_ID = 0x00;
 export const CONFIG_DEVICE_ID = 0x02;
 export const CONFIG_COMMAND = 0x04;
 /** Bit of CONFIG_COMMAND without which the device does no DMA and sends no MSI-X. */

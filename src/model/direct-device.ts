@@ -40,7 +40,6 @@ export class DirectDevice implements VfioDevice {
   readonly deviceId = DEVICE_82599_VF;
   readonly iovaRanges = RANGES;
   readonly vectors = VECTORS;
-  readonly accessUs = 1;
   private readonly options: DirectDeviceOptions;
   private readonly mapped: boolean;
   private closed = false;

@@ -34,8 +34,6 @@ export interface VfioDevice {
   readonly iovaRanges: readonly IovaRange[];
   /** MSI-X vectors the function has. */
   readonly vectors: number;
-  /** Worst case of one register access, microseconds: what a poll interval below it would only waste. */
-  readonly accessUs: number;
 
   /**
    * Reads BAR0 at a byte offset (0..0x3ffc, multiple of 4).
@@ -90,4 +88,23 @@ export interface VfioDevice {
 
   /** Gives the function back: no DMA or interrupt after it returns. Idempotent. */
   close(): void;
+}
+
+/** What `readConfig16` and `writeConfig16` take. @throws RangeError */
+export function checkConfigOffset(operation: string, offset: number, configBytes: number): void {
+  const last = configBytes - 2;
+  if (Number.isInteger(offset) && offset >= 0 && offset <= last && offset % 2 === 0) return;
+  throw new RangeError(`${operation}: expected an even offset from 0 to ${last}, got ${offset}`);
+}
+
+/** What `enableVectors` takes. @returns an fd, or -1, for each vector that the device has. @throws RangeError */
+export function wantedVectors(eventFds: readonly number[], vectors: number): readonly number[] {
+  if (eventFds.length > vectors) {
+    throw new RangeError(`eventFds: expected at most ${vectors}, got ${eventFds.length}`);
+  }
+  for (const fd of eventFds) {
+    if (!Number.isInteger(fd) || fd < -1)
+      throw new RangeError(`eventfd: expected -1 up, got ${fd}`);
+  }
+  return Array.from({ length: vectors }, (_, i) => eventFds[i] ?? -1);
 }

@@ -14,7 +14,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
-import type { Access, Host } from '../../src/cli/pci/host.ts';
+import type { Host } from '../../src/cli/pci/host.ts';
+import type { FileAccess } from '../../src/vfio/kernel/sysfs.ts';
 
 /** A function to put into the tree. */
 export interface FakeFunction {
@@ -76,6 +77,7 @@ export class FakeMachine implements Host {
   addDriver(name: string): void {
     this.file(`sys/bus/pci/drivers/${name}/unbind`, '');
     this.file(`sys/bus/pci/drivers/${name}/bind`, '');
+    mkdirSync(join(this.sysfs, 'module', name.replaceAll('-', '_')), { recursive: true });
   }
 
   add(address: string, fn: FakeFunction): void {
@@ -128,7 +130,7 @@ export class FakeMachine implements Host {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  access(path: string): Access {
+  access(path: string): FileAccess {
     if (this.denied.has(path)) return 'denied';
     return existsSync(path) ? 'usable' : 'absent';
   }

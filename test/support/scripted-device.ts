@@ -83,7 +83,6 @@ export class ScriptedDevice implements VfioDevice {
   deviceId = 0x10ed;
   readonly iovaRanges: readonly IovaRange[] = [{ first: 0, last: 2 ** 39 - 1 }];
   readonly vectors = 3;
-  readonly accessUs = 0;
   readonly clock = new VirtualClock();
   /** BAR0 words by offset; what was never written reads 0. */
   readonly words = new Map<number, number>();

@@ -51,9 +51,6 @@ export class TamperedDevice implements VfioDevice {
   get vectors(): number {
     return this.inner.vectors;
   }
-  get accessUs(): number {
-    return this.inner.accessUs;
-  }
 
   read32(offset: number): number {
     if (this.gone) return 0xffffffff;

@@ -25,7 +25,7 @@ import { stockDriver, stockDriverTrapped } from './scenarios/stock-driver.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const VITEST = fileURLToPath(new URL('../../node_modules/.bin/vitest', import.meta.url));
-const ABI_TEST = 'test/vfio/kernel/abi.test.ts';
+const ABI_TEST = 'test/vfio/kernel/ioctl.test.ts';
 
 /** A kernel that /dev/kvm cannot boot shows nothing; one that it can takes a second. */
 const PROBE_MS = 10_000;

@@ -1,24 +1,19 @@
-// The PFs and VFs of the 82599 family on a machine, as sysfs shows them. What
-// they lack before they can be used is missing.ts; the table is list.ts.
+// The PFs and VFs of the 82599 family on a machine: what sysfs says of them beyond what opening one
+// needs, which is vfio/kernel/sysfs.ts. Linux Documentation/ABI/testing/sysfs-bus-pci.
 
-import { join } from 'node:path';
 import { HYPERV_VF_DEVICES, VENDOR_INTEL, VF_DEVICES } from '../../hw/pci.ts';
 import { pfFamilyOf } from '../../hw/pf-devices.ts';
-import type { Host } from './host.ts';
+import { diagnose } from '../../vfio/kernel/diagnose.ts';
 import {
-  driverOf,
-  type IommuGroup,
-  iommuGroupOf,
+  groupOthers,
+  linkName,
+  type Machine,
   namesIn,
-  numaNodeOf,
-  numberOf,
-  pciFunctions,
-  pciIds,
-  pciPath,
-  physicalFunctionOf,
+  type PciFacts,
+  pciFolder,
+  readPciFacts,
   textOf,
-  virtualFunctionsOf,
-} from './sysfs-read.ts';
+} from '../../vfio/kernel/sysfs.ts';
 
 /** Linux IFF_UP, in net/IF/flags. */
 const INTERFACE_UP = 0x1;
@@ -26,8 +21,8 @@ const INTERFACE_UP = 0x1;
 /** A network interface that a kernel driver made of a function. */
 export interface NetInterface {
   readonly name: string;
-  /** "a0:36:9f:00:00:01"; undefined where the file cannot be read. */
-  readonly mac: string | undefined;
+  /** "a0:36:9f:00:00:01"; '' where the file cannot be read. */
+  readonly mac: string;
   /** Brought up by somebody (IFF_UP). */
   readonly up: boolean;
   /** Carrier: operstate is "up". */
@@ -36,22 +31,20 @@ export interface NetInterface {
   readonly uppers: readonly string[];
 }
 
-/** What a device id says. */
-export interface Kind {
-  /** `other` is any device that is not of the family. */
-  readonly kind: 'PF' | 'VF' | 'Hyper-V VF' | 'other';
-  /** "82599", "X540"; for others the ids, "8086:1521". */
+/** What a device id says of a function of the family. */
+interface Kind {
+  readonly kind: 'PF' | 'VF' | 'Hyper-V VF';
+  /** "82599", "X540". */
   readonly family: string;
 }
 
 /** A PF or VF of the family. */
-export interface PciFunction extends Kind {
-  readonly address: string;
-  readonly device: number;
-  readonly driver: string | undefined;
-  readonly group: IommuGroup | undefined;
+export interface PciFunction extends PciFacts, Kind {
   readonly numaNode: number | undefined;
-  readonly interfaces: readonly NetInterface[];
+  /** None in another network namespace are seen. */
+  readonly nets: readonly NetInterface[];
+  /** The other functions of its IOMMU group. */
+  readonly others: readonly PciFacts[];
   /** A VF's PF and its number there; undefined for a PF, and in a guest that holds the VF only. */
   readonly pf: string | undefined;
   readonly vfIndex: number | undefined;
@@ -60,32 +53,30 @@ export interface PciFunction extends Kind {
   readonly vfLimit: number;
 }
 
-/** Kind and family of a function; undefined where no such function exists. */
-export function kindOf(address: string, host: Host): Kind | undefined {
-  const ids = pciIds(address, host.sysfs);
-  if (ids === undefined) return undefined;
-  if (ids.vendor === VENDOR_INTEL) {
-    const vf = VF_DEVICES[ids.device];
-    if (vf !== undefined) return { kind: 'VF', family: vf.name.replace(/ VF$/, '') };
-    if (HYPERV_VF_DEVICES.includes(ids.device)) return { kind: 'Hyper-V VF', family: '82599' };
-    const family = pfFamilyOf(ids.device);
-    if (family !== undefined) return { kind: 'PF', family };
-  }
-  const hex = (id: number): string => id.toString(16).padStart(4, '0');
-  return { kind: 'other', family: `${hex(ids.vendor)}:${hex(ids.device)}` };
+function kindOf({ vendorId, deviceId }: PciFacts): Kind | undefined {
+  if (vendorId !== VENDOR_INTEL) return undefined;
+  const vf = VF_DEVICES[deviceId];
+  if (vf !== undefined) return { kind: 'VF', family: vf.name.replace(/ VF$/, '') };
+  if (HYPERV_VF_DEVICES.includes(deviceId)) return { kind: 'Hyper-V VF', family: '82599' };
+  const family = pfFamilyOf(deviceId);
+  return family === undefined ? undefined : { kind: 'PF', family };
 }
 
-/** Network interfaces of a function; none in another network namespace are seen. */
-export function interfacesOf(address: string, host: Host): NetInterface[] {
-  const folder = join(pciPath(address, host.sysfs), 'net');
-  return namesIn(folder).map((name) => {
-    const path = join(folder, name);
-    const flags = numberOf(join(path, 'flags')) ?? 0;
+/** A number as sysfs writes it: "0x8086", "-1", "63"; undefined where there is none. */
+export function numberOf(path: string): number | undefined {
+  const text = textOf(path);
+  return /^(0x[0-9a-f]+|-?\d+)$/i.test(text) ? Number(text) : undefined;
+}
+
+/** Network interfaces of a function. */
+function netsOf({ pci, interfaces }: PciFacts, sysfs: string): NetInterface[] {
+  return interfaces.map((name) => {
+    const path = `${pciFolder(sysfs, pci)}/net/${name}`;
     return {
       name,
-      mac: textOf(join(path, 'address')),
-      up: (flags & INTERFACE_UP) !== 0,
-      link: textOf(join(path, 'operstate')) === 'up',
+      mac: textOf(`${path}/address`),
+      up: ((numberOf(`${path}/flags`) ?? 0) & INTERFACE_UP) !== 0,
+      link: textOf(`${path}/operstate`) === 'up',
       uppers: namesIn(path)
         .filter((entry) => entry.startsWith('upper_'))
         .map((entry) => entry.slice('upper_'.length)),
@@ -93,39 +84,55 @@ export function interfacesOf(address: string, host: Host): NetInterface[] {
   });
 }
 
+/** Addresses of a PF's VFs; the index is the VF's number. */
+export function virtualFunctionsOf(pf: string, sysfs: string): string[] {
+  const folder = pciFolder(sysfs, pf);
+  return namesIn(folder)
+    .filter((name) => /^virtfn\d+$/.test(name))
+    .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
+    .map((name) => linkName(`${folder}/${name}`));
+}
+
 /** A function of the family; undefined for any other device or none. */
-export function pciFunction(address: string, host: Host): PciFunction | undefined {
-  const kind = kindOf(address, host);
-  if (kind === undefined || kind.kind === 'other') return undefined;
-  const pf = physicalFunctionOf(address, host.sysfs);
-  const index = pf === undefined ? -1 : virtualFunctionsOf(pf, host.sysfs).indexOf(address);
+export function pciFunction(pci: string, sysfs: string): PciFunction | undefined {
+  const facts = readPciFacts(sysfs, pci);
+  const kind = facts && kindOf(facts);
+  if (facts === undefined || kind === undefined) return undefined;
+  const folder = pciFolder(sysfs, pci);
+  const pf = linkName(`${folder}/physfn`) || undefined;
+  const index = pf === undefined ? -1 : virtualFunctionsOf(pf, sysfs).indexOf(pci);
+  const node = numberOf(`${folder}/numa_node`) ?? -1;
   return {
+    ...facts,
     ...kind,
-    address,
-    device: pciIds(address, host.sysfs)?.device ?? 0,
-    driver: driverOf(address, host.sysfs),
-    group: iommuGroupOf(address, host.sysfs),
-    numaNode: numaNodeOf(address, host.sysfs),
-    interfaces: interfacesOf(address, host),
+    // -1: the firmware names none.
+    numaNode: node < 0 ? undefined : node,
+    nets: netsOf(facts, sysfs),
+    others: groupOthers(facts, sysfs),
     pf,
     vfIndex: index < 0 ? undefined : index,
-    vfs: virtualFunctionsOf(address, host.sysfs),
-    vfLimit: numberOf(join(pciPath(address, host.sysfs), 'sriov_totalvfs')) ?? 0,
+    vfs: virtualFunctionsOf(pci, sysfs),
+    vfLimit: numberOf(`${folder}/sriov_totalvfs`) ?? 0,
   };
 }
 
 /** All PFs by address, each followed by its VFs by number, then the VFs without a PF here. */
-export function findFunctions(host: Host): PciFunction[] {
-  const all = pciFunctions(host.sysfs).flatMap((address) => pciFunction(address, host) ?? []);
+export function findFunctions(sysfs: string): PciFunction[] {
+  const all = namesIn(`${sysfs}/bus/pci/devices`).flatMap((pci) => pciFunction(pci, sysfs) ?? []);
   const pfs = all.filter((one) => one.kind === 'PF');
-  const known = new Set(pfs.map((pf) => pf.address));
   const byNumber = (a: PciFunction, b: PciFunction): number => (a.vfIndex ?? 0) - (b.vfIndex ?? 0);
   const families = pfs.flatMap((pf) => [
     pf,
-    ...all.filter((one) => one.pf === pf.address).sort(byNumber),
+    ...all.filter((one) => one.pf === pf.pci).sort(byNumber),
   ]);
-  const orphans = all.filter(
-    (one) => one.kind !== 'PF' && (one.pf === undefined || !known.has(one.pf)),
-  );
-  return [...families, ...orphans];
+  return [...families, ...all.filter((one) => !families.includes(one))];
+}
+
+/**
+ * What keeps a VF from being used, and what to do about it: the same words with which it is refused when opened.
+ * @returns undefined where the VF is ready for this user
+ */
+export function missingFor(vf: PciFacts, machine: Machine): string | undefined {
+  const fault = diagnose(vf, machine);
+  return fault?.path === vf.pci ? fault.detail : fault && `${fault.path}: ${fault.detail}`;
 }

@@ -1,24 +1,16 @@
 // `ixy list`: the PFs and VFs of the 82599 family on this machine, and for each
 // VF what is missing before it can be used. Reads sysfs; opens no device.
 
-import {
-  type Command,
-  flagOption,
-  HELP_OPTION,
-  type OptionSpec,
-  type ParsedArguments,
-  textOption,
-} from '../arguments.ts';
-import { findFunctions, type PciFunction } from './functions.ts';
-import { type Host, systemHost } from './host.ts';
-import { missingFor, missingMemlock } from './missing.ts';
+import { lockedMemoryLimit } from '../../vfio/kernel/advice.ts';
+import { textOf } from '../../vfio/kernel/sysfs.ts';
+import { flagOption, type ParsedArguments } from '../arguments.ts';
+import { findFunctions, missingFor, type PciFunction } from './functions.ts';
+import type { Host } from './host.ts';
 
-/** Shared by list, bind and unbind. */
-export const SYSFS_OPTION: OptionSpec = {
-  type: 'string',
-  value: 'ROOT',
-  help: 'where sysfs is mounted, if not at /sys',
-};
+/** Locked memory that a forwarder between two VFs pins, and some to spare. */
+const MEMLOCK_WANTED_BYTES = 64 * 1024 * 1024;
+/** Bit of CapEff: the memlock limit does not hold (linux/capability.h). */
+const CAP_IPC_LOCK = 14n;
 
 const HEADINGS: readonly string[] = [
   'ADDRESS',
@@ -41,7 +33,7 @@ function functionName(fn: PciFunction): string {
 function pfStatus(fn: PciFunction): string {
   if (fn.vfs.length > 0) return `${fn.vfs.length} of ${fn.vfLimit} VFs`;
   return fn.vfLimit > 0
-    ? `no VFs: \`ixy bind --vfs N ${fn.address}\` makes up to ${fn.vfLimit}`
+    ? `no VFs: \`ixy bind --vfs N ${fn.pci}\` makes up to ${fn.vfLimit}`
     : 'no VFs, and SR-IOV is off: see the firmware settings';
 }
 
@@ -50,16 +42,16 @@ function status(fn: PciFunction, host: Host): string {
 }
 
 function row(fn: PciFunction, host: Host): string[] {
-  const [first] = fn.interfaces;
+  const [first] = fn.nets;
   return [
-    fn.pf === undefined ? fn.address : `  ${fn.address}`,
+    fn.pf === undefined ? fn.pci : `  ${fn.pci}`,
     functionName(fn),
-    fn.driver ?? '-',
-    fn.group === undefined ? '-' : `${fn.group.number}`,
+    fn.driver || '-',
+    fn.group < 0 ? '-' : `${fn.group}`,
     `${fn.numaNode ?? '-'}`,
-    fn.interfaces.map((one) => one.name).join(',') || '-',
+    fn.interfaces.join(',') || '-',
     first === undefined ? '-' : first.link ? 'up' : 'down',
-    first?.mac ?? '-',
+    first?.mac || '-',
     status(fn, host),
   ];
 }
@@ -78,14 +70,24 @@ function table(rows: readonly (readonly string[])[]): string[] {
 /** One line for each IOMMU group that holds more than one device. */
 function sharedGroups(functions: readonly PciFunction[]): string[] {
   const lines = new Map<number, string>();
-  for (const { address, driver, group } of functions) {
-    if (group === undefined || group.others.length === 0 || lines.has(group.number)) continue;
-    const members = [{ address, driver }, ...group.others]
-      .sort((a, b) => (a.address < b.address ? -1 : 1))
-      .map((one) => `${one.address} (${one.driver ?? 'no driver'})`);
-    lines.set(group.number, `group ${group.number} is shared by ${members.join(', ')}`);
+  for (const fn of functions) {
+    const { group, others } = fn;
+    if (others.length === 0 || lines.has(group)) continue;
+    const members = [fn, ...others]
+      .sort((a, b) => (a.pci < b.pci ? -1 : 1))
+      .map(({ pci, driver }) => `${pci} (${driver || 'no driver'})`);
+    lines.set(group, `group ${group} is shared by ${members.join(', ')}`);
   }
   return [...lines.values()];
+}
+
+/** A line where this user may lock too little memory for DMA; undefined where it is enough or unlimited. */
+function missingMemlock({ proc }: Host): string | undefined {
+  const limit = lockedMemoryLimit(proc);
+  if (limit >= MEMLOCK_WANTED_BYTES) return undefined;
+  const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(textOf(`${proc}/self/status`))?.[1] ?? '0';
+  if (((BigInt(`0x${effective}`) >> CAP_IPC_LOCK) & 1n) === 1n) return undefined;
+  return `this user may lock ${Math.floor(limit / 1024)} KiB of memory, packet buffers want ${MEMLOCK_WANTED_BYTES / 1024}: see README, memlock limit`;
 }
 
 /** What follows the table. */
@@ -106,21 +108,18 @@ function nothingFound(host: Host): string[] {
 
 /** A function as the JSON output has it: null is what cannot be known from here. */
 function json(fn: PciFunction, host: Host): Record<string, unknown> {
-  const [first] = fn.interfaces;
+  const [first] = fn.nets;
   const common = {
-    address: fn.address,
+    address: fn.pci,
     family: fn.family,
-    deviceId: `0x${fn.device.toString(16)}`,
-    driver: fn.driver ?? null,
-    iommuGroup: fn.group?.number ?? null,
-    groupOthers: (fn.group?.others ?? []).map((one) => ({
-      address: one.address,
-      driver: one.driver ?? null,
-    })),
+    deviceId: `0x${fn.deviceId.toString(16)}`,
+    driver: fn.driver || null,
+    iommuGroup: fn.group < 0 ? null : fn.group,
+    groupOthers: fn.others.map(({ pci, driver }) => ({ address: pci, driver: driver || null })),
     numaNode: fn.numaNode ?? null,
     interface: first?.name ?? null,
     link: first?.link ?? null,
-    mac: first?.mac ?? null,
+    mac: first?.mac || null,
   };
   if (fn.kind === 'PF') return { ...common, vfs: fn.vfs, vfLimit: fn.vfLimit };
   const missing = missingFor(fn, host) ?? null;
@@ -138,7 +137,7 @@ function json(fn: PciFunction, host: Host): Record<string, unknown> {
  * @returns exit status: always 0, also where nothing is found
  */
 export function runList(args: ParsedArguments, host: Host, print: (line: string) => void): number {
-  const functions = findFunctions(host);
+  const functions = findFunctions(host.sysfs);
   if (flagOption(args, 'json')) {
     const of = (pf: boolean): Record<string, unknown>[] =>
       functions.filter((fn) => (fn.kind === 'PF') === pf).map((fn) => json(fn, host));
@@ -153,20 +152,3 @@ export function runList(args: ParsedArguments, host: Host, print: (line: string)
   for (const line of lines) print(line);
   return 0;
 }
-
-export const list: Command = {
-  name: 'list',
-  synopsis: '[options]',
-  summary:
-    'Shows the PFs and VFs of the 82599 family, and what each VF lacks before it can be used.',
-  maxPositionals: 0,
-  options: {
-    sysfs: SYSFS_OPTION,
-    json: { type: 'boolean', help: 'one JSON object: pfs, vfs' },
-    help: HELP_OPTION,
-  },
-  run: async (args) =>
-    runList(args, systemHost(textOption(args, 'sysfs')), (line) => {
-      process.stdout.write(`${line}\n`);
-    }),
-};

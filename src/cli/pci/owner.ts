@@ -4,10 +4,10 @@
 import { execFileSync } from 'node:child_process';
 import { chownSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
+import { readPciFacts } from '../../vfio/kernel/sysfs.ts';
 import { type ParsedArguments, textOption, UsageError } from '../arguments.ts';
 import type { Host } from './host.ts';
-import { vfioNodes } from './missing.ts';
-import { iommuGroupOf } from './sysfs-read.ts';
+import { vfioNodes } from './in-use.ts';
 import { settles } from './sysfs-write.ts';
 
 /** Who shall own the VFIO nodes. */
@@ -36,15 +36,15 @@ export function ownerOption(args: ParsedArguments): Owner | undefined {
  * @throws VfioError where chown is refused, Error where the kernel made no node
  */
 export function give(address: string, owner: Owner, host: Host): string {
-  const group = iommuGroupOf(address, host.sysfs)?.number ?? -1;
-  const nodes = (): string[] => {
-    const { legacy, cdev } = vfioNodes(address, group, host);
-    return [legacy, cdev ?? ''].filter((path) => path !== '' && host.access(path) !== 'absent');
+  const nodes = (): readonly string[] => {
+    const facts = readPciFacts(host.sysfs, address);
+    return facts === undefined ? [] : vfioNodes(facts, host.dev);
   };
-  if (!settles(`VFIO node of ${address}`, () => nodes().length > 0, host)) {
-    throw new Error(`${address}: bound, but there is no ${vfioNodes(address, group, host).legacy}`);
+  const made = (): readonly string[] => nodes().filter((path) => host.access(path) !== 'absent');
+  if (!settles(`VFIO node of ${address}`, () => made().length > 0, host)) {
+    throw new Error(`${address}: bound, but there is no ${nodes()[0]}`);
   }
-  for (const path of nodes()) {
+  for (const path of made()) {
     try {
       chownSync(path, owner.uid, -1);
     } catch (error) {
@@ -52,5 +52,5 @@ export function give(address: string, owner: Owner, host: Host): string {
       throw new VfioError(`chown ${owner.name}`, Math.abs(errno), path, 'run this as root');
     }
   }
-  return `${nodes().join(' and ')} of ${owner.name}`;
+  return `${made().join(' and ')} of ${owner.name}`;
 }

@@ -2,12 +2,11 @@
 // to sriov_numvfs, and the VFs' addresses. PCIe SR-IOV (routing ids),
 // Linux Documentation/ABI/testing/sysfs-bus-pci and PCI/pci-iov-howto.rst.
 
-import { join } from 'node:path';
-import type { PciFunction } from './functions.ts';
-import { pciFunction } from './functions.ts';
+import { addRoutingId } from '../../vfio/address.ts';
+import { pciFolder, textOf } from '../../vfio/kernel/sysfs.ts';
+import { numberOf, type PciFunction, pciFunction, virtualFunctionsOf } from './functions.ts';
 import type { Host } from './host.ts';
 import { networkUse, vfioHolders } from './in-use.ts';
-import { numberOf, pciPath, textOf, virtualFunctionsOf } from './sysfs-read.ts';
 import { settles, type Write, writeSysfs } from './sysfs-write.ts';
 
 /** Attribute of a PF: whether new VFs get a driver at once. */
@@ -20,24 +19,25 @@ const AUTOPROBE = 'sriov_drivers_autoprobe';
  * @throws Error with the reason
  */
 export function checkVfCount(pf: PciFunction, count: number, force: boolean, host: Host): void {
-  if (pf.driver === undefined) {
-    throw new Error(`${pf.address}: no driver bound, so it makes no VFs; modprobe ixgbe`);
+  if (pf.driver === '') {
+    throw new Error(`${pf.pci}: no driver bound, so it makes no VFs; modprobe ixgbe`);
   }
   if (count > pf.vfLimit) {
     throw new Error(
-      `--vfs: ${pf.address} makes at most ${pf.vfLimit} VFs, got ${count}${pf.vfLimit === 0 ? '; SR-IOV is off, see the firmware settings' : ''}`,
+      `--vfs: ${pf.pci} makes at most ${pf.vfLimit} VFs, got ${count}${pf.vfLimit === 0 ? '; SR-IOV is off, see the firmware settings' : ''}`,
     );
   }
   if (pf.vfs.length === 0 || pf.vfs.length === count) return;
-  const why = `changing ${pf.address} from ${pf.vfs.length} to ${count} VFs removes them all first`;
+  const why = `changing ${pf.pci} from ${pf.vfs.length} to ${count} VFs removes them all first`;
   for (const address of pf.vfs) {
+    const vf = pciFunction(address, host.sysfs);
+    if (vf === undefined) continue;
     // Not even by force: the kernel would wait for the process for as long as it runs.
-    const [holder] = vfioHolders(address, host);
+    const [holder] = vfioHolders(vf, host);
     if (holder !== undefined) {
       throw new Error(`${why}, and ${address} is in use by process ${holder}; end it first`);
     }
-    const vf = pciFunction(address, host);
-    const use = vf === undefined ? undefined : networkUse(vf, host);
+    const use = networkUse(vf, host);
     if (use !== undefined && !force) {
       throw new Error(`${why}, and ${address} ${use}; --force does it all the same`);
     }
@@ -47,24 +47,21 @@ export function checkVfCount(pf: PciFunction, count: number, force: boolean, hos
 /** Writes that leave a PF with `count` VFs and no driver on new ones; none where it has that many. */
 export function vfCountWrites(pf: PciFunction, count: number, host: Host): Write[] {
   if (pf.vfs.length === count) return [];
-  const path = pciPath(pf.address, host.sysfs);
-  const number = (n: number): Write => ({ path: join(path, 'sriov_numvfs'), text: `${n}` });
+  const path = pciFolder(host.sysfs, pf.pci);
+  const number = (n: number): Write => ({ path: `${path}/sriov_numvfs`, text: `${n}` });
   const writes = [number(count)];
   // The kernel takes a new number only from 0.
-  if ((numberOf(join(path, 'sriov_numvfs')) ?? 0) !== 0) writes.unshift(number(0));
+  if ((numberOf(`${path}/sriov_numvfs`) ?? 0) !== 0) writes.unshift(number(0));
   if (!autoprobes(pf, host)) return writes;
   // Without this each VF would first become a network interface, which udev and network
   // managers then rename and bring up while it is taken away again.
-  const autoprobe = (on: string): Write => ({
-    path: join(path, AUTOPROBE),
-    text: on,
-  });
+  const autoprobe = (on: string): Write => ({ path: `${path}/${AUTOPROBE}`, text: on });
   return [autoprobe('0'), ...writes, autoprobe('1')];
 }
 
 /** Whether new VFs get a driver at once; since Linux 4.12 that can be switched off. */
 function autoprobes(pf: PciFunction, host: Host): boolean {
-  return textOf(join(pciPath(pf.address, host.sysfs), AUTOPROBE)) === '1';
+  return textOf(`${pciFolder(host.sysfs, pf.pci)}/${AUTOPROBE}`) === '1';
 }
 
 /**
@@ -85,10 +82,10 @@ export function makeVfs(pf: PciFunction, count: number, host: Host): string[] {
     }
     throw error;
   }
-  const found = (): string[] => virtualFunctionsOf(pf.address, host.sysfs);
-  if (!settles(`${pf.address} VFs`, () => found().length === count, host)) {
+  const found = (): string[] => virtualFunctionsOf(pf.pci, host.sysfs);
+  if (!settles(`${pf.pci} VFs`, () => found().length === count, host)) {
     throw new Error(
-      `${pf.address}: expected ${count} VFs, got ${found().length}; the kernel log (dmesg) may say why`,
+      `${pf.pci}: expected ${count} VFs, got ${found().length}; the kernel log (dmesg) may say why`,
     );
   }
   return found();
@@ -99,18 +96,10 @@ export function makeVfs(pf: PciFunction, count: number, host: Host): string[] {
  * @returns undefined where an older kernel tells no offset and stride, or lets drivers take them at once
  */
 export function futureVfs(pf: PciFunction, count: number, host: Host): string[] | undefined {
-  const path = pciPath(pf.address, host.sysfs);
-  const offset = numberOf(join(path, 'sriov_offset'));
-  const stride = numberOf(join(path, 'sriov_stride'));
-  const parts = /^([0-9a-f]+):([0-9a-f]{2}):([0-9a-f]{2})\.(\d)$/.exec(pf.address);
-  const autoprobe = textOf(join(path, AUTOPROBE));
-  if (autoprobe === undefined || offset === undefined || stride === undefined) return undefined;
-  if (parts === null) return undefined;
-  const [, domain, bus, slot, fn] = parts;
-  const id = (Number.parseInt(bus, 16) << 8) | (Number.parseInt(slot, 16) << 3) | Number(fn);
-  const hex = (n: number): string => n.toString(16).padStart(2, '0');
-  return Array.from({ length: count }, (_, n) => {
-    const vf = id + offset + n * stride;
-    return `${domain}:${hex(vf >> 8)}:${hex((vf >> 3) & 0x1f)}.${vf & 7}`;
-  });
+  const path = pciFolder(host.sysfs, pf.pci);
+  const offset = numberOf(`${path}/sriov_offset`);
+  const stride = numberOf(`${path}/sriov_stride`);
+  const autoprobe = textOf(`${path}/${AUTOPROBE}`);
+  if (autoprobe === '' || offset === undefined || stride === undefined) return undefined;
+  return Array.from({ length: count }, (_, n) => addRoutingId(pf.pci, offset + n * stride));
 }

@@ -2,15 +2,17 @@
 // exactly what would be done, the one function that does them, and the bounded
 // waits for the kernel to follow. Linux Documentation/ABI/testing/sysfs-bus-pci.
 
-import { join } from 'node:path';
 import { VfioError } from '../../support/errors.ts';
 import { pollUntil } from '../../support/poll.ts';
+import { pciFolder, readPciFacts, textOf } from '../../vfio/kernel/sysfs.ts';
 import type { Host } from './host.ts';
-import { driverOf, pciPath, textOf, VFIO_PCI } from './sysfs-read.ts';
 
 /** A driver's probe is done when the write returns; what may lag behind is udev and slow machines. */
 const KERNEL_TIMEOUT_MS = 2000;
 const LOOK_INTERVAL_MS = 10;
+
+/** The driver that hands a function to VFIO. */
+export const VFIO_PCI = 'vfio-pci';
 
 /** One write to sysfs. An empty text clears the attribute. */
 export interface Write {
@@ -43,36 +45,41 @@ export function writeSysfs(write: Write, host: Host): void {
   }
 }
 
+/** The driver bound to a function now, '' for none. */
+function driverOf(address: string, host: Host): string {
+  return readPciFacts(host.sysfs, address)?.driver ?? '';
+}
+
 /**
  * Writes that hand a function to vfio-pci; none where it already is.
- * @param driver the one that has it, undefined for none
+ * @param driver the one that has it, '' for none
  */
-export function bindWrites(address: string, driver: string | undefined, host: Host): Write[] {
+export function bindWrites(address: string, driver: string, host: Host): Write[] {
   if (driver === VFIO_PCI) return [];
-  const path = pciPath(address, host.sysfs);
-  const unbind = { path: join(path, 'driver/unbind'), text: address };
+  const path = pciFolder(host.sysfs, address);
+  const unbind = { path: `${path}/driver/unbind`, text: address };
   return [
-    { path: join(path, 'driver_override'), text: VFIO_PCI },
-    ...(driver === undefined ? [] : [unbind]),
+    { path: `${path}/driver_override`, text: VFIO_PCI },
+    ...(driver === '' ? [] : [unbind]),
     probe(address, host),
   ];
 }
 
 /** Writes that hand a function back to whatever driver the kernel picks; none where that is done. */
 export function unbindWrites(address: string, host: Host): Write[] {
-  const driver = driverOf(address, host.sysfs);
-  const path = pciPath(address, host.sysfs);
-  const override = textOf(join(path, 'driver_override')) ?? '';
-  const clear = { path: join(path, 'driver_override'), text: '' };
+  const driver = driverOf(address, host);
+  const path = pciFolder(host.sysfs, address);
+  const override = textOf(`${path}/driver_override`);
+  const clear = { path: `${path}/driver_override`, text: '' };
   return [
     ...(override === '' || override === '(null)' ? [] : [clear]),
-    ...(driver === VFIO_PCI ? [{ path: join(path, 'driver/unbind'), text: address }] : []),
-    ...(driver === VFIO_PCI || driver === undefined ? [probe(address, host)] : []),
+    ...(driver === VFIO_PCI ? [{ path: `${path}/driver/unbind`, text: address }] : []),
+    ...(driver === VFIO_PCI || driver === '' ? [probe(address, host)] : []),
   ];
 }
 
 function probe(address: string, host: Host): Write {
-  return { path: join(host.sysfs, 'bus/pci/drivers_probe'), text: address };
+  return { path: `${host.sysfs}/bus/pci/drivers_probe`, text: address };
 }
 
 /**
@@ -105,10 +112,10 @@ export function settles(what: string, reached: () => boolean, host: Host): boole
  */
 export function bindToVfio(address: string, host: Host): void {
   try {
-    const driver = driverOf(address, host.sysfs);
+    const driver = driverOf(address, host);
     for (const write of bindWrites(address, driver, host)) writeSysfs(write, host);
-    if (!settles(`${address} driver`, () => driverOf(address, host.sysfs) === VFIO_PCI, host)) {
-      const last = driverOf(address, host.sysfs) ?? 'no driver';
+    if (!settles(`${address} driver`, () => driverOf(address, host) === VFIO_PCI, host)) {
+      const last = driverOf(address, host) || 'no driver';
       throw new Error(
         `${address}: expected driver ${VFIO_PCI} within ${KERNEL_TIMEOUT_MS} ms, got ${last}; the kernel log (dmesg) may say why`,
       );
@@ -130,15 +137,15 @@ function giveBack(address: string, host: Host): void {
 
 /**
  * Takes a function from vfio-pci.
- * @returns the driver that took it then; undefined where none did
+ * @returns the driver that took it then; '' where none did
  * @throws VfioError for a refused write, Error where vfio-pci keeps it
  */
-export function unbindFromVfio(address: string, host: Host): string | undefined {
+export function unbindFromVfio(address: string, host: Host): string {
   for (const write of unbindWrites(address, host)) writeSysfs(write, host);
-  if (!settles(`${address} driver`, () => driverOf(address, host.sysfs) !== VFIO_PCI, host)) {
+  if (!settles(`${address} driver`, () => driverOf(address, host) !== VFIO_PCI, host)) {
     throw new Error(
       `${address}: expected another driver than ${VFIO_PCI} within ${KERNEL_TIMEOUT_MS} ms, still bound; a new_id of ${VFIO_PCI} may claim it`,
     );
   }
-  return driverOf(address, host.sysfs);
+  return driverOf(address, host);
 }

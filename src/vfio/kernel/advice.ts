@@ -1,63 +1,16 @@
-// What a user meets before the first packet, as one line each: what is wrong, and what to do. The
-// causes are those of linux vfio.rst, vfio_iommu_type1.c, vfio_main.c and iommufd (82599-vf.md 9);
-// each function here is one of them. Decides nothing: open.ts, type1.ts and iommufd.ts find out.
+// What the kernel refused while a VF was opened or memory mapped, as one line each: what is wrong, and
+// what to do. The causes are those of linux vfio.rst, vfio_iommu_type1.c, vfio_main.c and iommufd
+// (docs/82599-vf.md sec 9); each function here is one of them. Decides nothing: open.ts, type1.ts,
+// iommufd.ts and shared-mappings.ts find out. What can be seen before anything is opened is in diagnose.ts.
 
-import { HYPERV_VF_DEVICES, VENDOR_INTEL, VF_DEVICES } from '../../hw/pci.ts';
 import { VfioError } from '../../support/errors.ts';
-import { ERRNO } from './abi.ts';
-import type { GroupMember, PciFacts } from './sysfs.ts';
+import { ERRNO } from '../../support/linux.ts';
+import type { DmaMapping } from '../device.ts';
+import type { VfioFile } from './files.ts';
+import { textOf } from './sysfs.ts';
 
 const OPEN = 'open VF';
 const { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM } = ERRNO;
-
-/** No function at this address. */
-export function noSuchDevice(pci: string): VfioError {
-  const detail =
-    'there is no PCI device at this address; `ixy list` shows the VFs there are, and a PF makes them with `echo N | sudo tee /sys/class/net/PF/device/sriov_numvfs`';
-  return new VfioError(OPEN, ENODEV, pci, detail);
-}
-
-/** A device that this driver does not know, or knows not to work. */
-export function notOfFamily(facts: PciFacts): VfioError {
-  const known = Object.entries(VF_DEVICES).map(([id, { name }]) => `${name} ${idText(Number(id))}`);
-  const hyperv =
-    facts.vendorId === VENDOR_INTEL && HYPERV_VF_DEVICES.includes(facts.deviceId)
-      ? ', a Hyper-V VF, whose mailbox is not in hardware'
-      : '';
-  const detail = `expected a VF of the 82599 family (${known.join(', ')}), got ${hex4(facts.vendorId)}:${hex4(facts.deviceId)}${hyperv}; \`ixy list\` shows the VFs there are`;
-  return new VfioError(OPEN, ENODEV, facts.pci, detail);
-}
-
-/** Without an IOMMU group there is no VFIO. */
-export function noIommu(pci: string): VfioError {
-  const detail =
-    'the device has no IOMMU group, so the IOMMU is off; turn on VT-d or AMD-Vi in the firmware, put intel_iommu=on (or amd_iommu=on) on the kernel command line, reboot; in a VM give it a virtual IOMMU';
-  return new VfioError(OPEN, ENODEV, pci, detail);
-}
-
-/** A group of VFIO's no-IOMMU mode is refused. */
-export function noIommuMode(pci: string): VfioError {
-  const detail =
-    'the device is in VFIO no-IOMMU mode, which this driver refuses: nothing would keep the device from overwriting any memory of the machine; turn the IOMMU on (intel_iommu=on or amd_iommu=on on the kernel command line) and enable_unsafe_noiommu_mode off';
-  return new VfioError(OPEN, EPERM, pci, detail);
-}
-
-/** Bound to a driver that is not VFIO's, or to none. */
-export function notBound(facts: PciFacts): VfioError {
-  const { pci, driver, interfaces } = facts;
-  const cure = `run \`sudo ixy bind ${pci}\`, which hands it to vfio-pci`;
-  if (driver === '') {
-    return new VfioError(
-      OPEN,
-      ENODEV,
-      pci,
-      `expected a device bound to vfio-pci, got one bound to no driver; ${cure}`,
-    );
-  }
-  const net = interfaces.length === 0 ? '' : ` as network interface ${interfaces.join(', ')}`;
-  const detail = `expected a device bound to vfio-pci, got one that ${driver} has${net}; ${cure}`;
-  return new VfioError(OPEN, EBUSY, pci, detail);
-}
 
 /** IXY_VFIO=cdev where the kernel has no character device for it. */
 export function noCdev(pci: string): VfioError {
@@ -72,32 +25,20 @@ export function openedTwice(pci: string): VfioError {
   return new VfioError(OPEN, EBUSY, pci, detail);
 }
 
-/** What an open(2) of a VFIO file was refused with, and where. */
-export interface OpenFailure {
-  readonly pci: string;
-  readonly path: string;
-  readonly errno: number;
-  /** Kernel module that makes this file, and whether it is there. */
-  readonly module: string;
-  readonly moduleLoaded: boolean;
-  /** What a udev rule matches the file by. */
-  readonly udev: string;
+/** open(2) of a container, group, character device or iommufd failed. @param pci the device it was opened for */
+export function notOpened(
+  file: VfioFile,
+  errno: number,
+  pci: string,
+  moduleLoaded: boolean,
+): VfioError {
+  return new VfioError(OPEN, errno, file.path, openAdvice(file, errno, pci, moduleLoaded));
 }
 
-/** open(2) of a container, group, character device or iommufd failed. */
-export function notOpened(failure: OpenFailure): VfioError {
-  const { pci, path, errno, module } = failure;
-  return new VfioError(
-    OPEN,
-    errno,
-    path,
-    openAdvice(failure) ?? `for ${pci}; is ${module} loaded?`,
-  );
-}
-
-function openAdvice(failure: OpenFailure): string | undefined {
-  const { pci, path, module, moduleLoaded, udev } = failure;
-  switch (failure.errno) {
+function openAdvice(file: VfioFile, errno: number, pci: string, moduleLoaded: boolean): string {
+  const { path, module, udev } = file;
+  const user = process.getuid?.();
+  switch (errno) {
     case ENOENT:
     case ENODEV:
     case ENXIO:
@@ -105,36 +46,14 @@ function openAdvice(failure: OpenFailure): string | undefined {
         ? `the file is missing though ${module} is loaded; in a container start it with --device=${path}`
         : `the kernel module ${module} is not loaded; run \`sudo modprobe ${module}\`, in a container start it with --device=${path}`;
     case EACCES:
-      return `no permission to read and write it; run \`sudo chown ${userId()} ${path}\`, or for good a udev rule: ${udev}, OWNER="${userId()}", MODE="0600"`;
+      return `no permission to read and write it; run \`sudo chown ${user} ${path}\`, or for good a udev rule: ${udev}, OWNER="${user}", MODE="0600"`;
     case EPERM:
-      return `not permitted; in a container start it with --device=${path}, else run \`sudo chown ${userId()} ${path}\``;
+      return `not permitted; in a container start it with --device=${path}, else run \`sudo chown ${user} ${path}\``;
     case EBUSY:
       return `another process has ${pci} open; \`sudo fuser -v ${path}\` names it, stop that one first`;
     default:
-      return undefined;
+      return `for ${pci}; is ${module} loaded?`;
   }
-}
-
-/** Other functions of the group are in other hands. */
-export function notViable(path: string, pci: string, members: readonly GroupMember[]): VfioError {
-  const others = members.filter((m) => m.driver !== '' && !isHarmlessDriver(m.driver));
-  const named = others.map((m) => `${m.pci} is bound to ${m.driver}`).join(', ');
-  const which =
-    others.length === 0
-      ? 'another device of the group, which sysfs does not show, is in use'
-      : `${named}; run \`sudo ixy bind ${others.map((m) => m.pci).join(' ')}\` (or unbind it)`;
-  const detail = `the IOMMU group of ${pci} is not viable: ${which}; the group is shared because its PCIe slot has no ACS`;
-  return new VfioError(OPEN, EBUSY, path, detail);
-}
-
-/** Drivers that a group may contain without losing viability: VFIO's own, stubs, and bridges'. */
-function isHarmlessDriver(driver: string): boolean {
-  return isVfioDriver(driver) || driver === 'pci-stub' || driver === 'pcieport';
-}
-
-/** vfio-pci, or one of its vendor variants. */
-export function isVfioDriver(driver: string): boolean {
-  return /^vfio[-_]pci$|[-_]vfio[-_]pci$/.test(driver);
 }
 
 /** The container answers, but not as one that has an IOMMU to offer. */
@@ -174,14 +93,38 @@ export function notGiven(path: string, request: string, errno: number, pci: stri
   return new VfioError(OPEN, errno, path, `${request}: ${advice[errno] ?? `for ${pci}`}`);
 }
 
-function userId(): number {
-  return process.getuid?.() ?? 0;
+/** A refused MAP_DMA or IOAS_MAP. @param now what is mapped in the address space already */
+export function notMapped(
+  space: { readonly path: string; room(): number },
+  errno: number,
+  mapping: DmaMapping,
+  now: { readonly bytes: number; readonly mappings: number },
+): VfioError {
+  const { iova, sizeBytes, address } = mapping;
+  let detail = `${sizeBytes} bytes at IOVA 0x${iova.toString(16)}, address 0x${address.toString(16)}`;
+  const left = errno === ERRNO.ENOSPC ? space.room() : -1;
+  if (errno === ERRNO.ENOMEM) detail = memoryAdvice(now.bytes + sizeBytes);
+  else if (left >= 0) {
+    detail = `expected room for one mapping more than the ${now.mappings} there are, the container takes ${now.mappings + left}; raise it (parameter dma_entry_limit of vfio_iommu_type1), or use fewer and larger mempools`;
+  }
+  return new VfioError('map DMA', errno, space.path, detail);
 }
 
-function hex4(value: number): string {
-  return value.toString(16).padStart(4, '0');
+function memoryAdvice(neededBytes: number): string {
+  const allowed = lockedMemoryLimit();
+  if (allowed >= neededBytes) {
+    return `expected to lock ${size(neededBytes)}, which RLIMIT_MEMLOCK (${size(allowed)}) allows this process, so the system or its cgroup is out of memory, or other processes of this user have locked the rest; free memory or use smaller mempools`;
+  }
+  return `needs ${size(neededBytes)} of locked memory, RLIMIT_MEMLOCK allows ${size(allowed)}; raise it: \`sudo prlimit --pid $$ --memlock=unlimited\` for this shell, LimitMEMLOCK=infinity in a systemd unit, --ulimit memlock=-1 for a container, memlock in /etc/security/limits.conf for good`;
 }
 
-function idText(deviceId: number): string {
-  return `${hex4(VENDOR_INTEL)}:${hex4(deviceId)}`;
+/** Bytes that this process may lock (proc(5), setrlimit(2)); Infinity for no limit, or where it cannot be read. */
+export function lockedMemoryLimit(proc = '/proc'): number {
+  const soft = /^Max locked memory\s+(\d+)/m.exec(textOf(`${proc}/self/limits`))?.[1];
+  return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+}
+
+function size(bytes: number): string {
+  if (bytes === Number.POSITIVE_INFINITY) return 'unlimited';
+  return bytes < 2 ** 20 ? `${Math.floor(bytes / 1024)} KiB` : `${Math.floor(bytes / 2 ** 20)} MiB`;
 }

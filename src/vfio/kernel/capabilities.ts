@@ -5,8 +5,10 @@
 
 import type { IovaRange } from '../../memory/iova.ts';
 import { VfioError } from '../../support/errors.ts';
-import { ERRNO, IOMMU_CAP, IOMMU_INFO_FLAG, REGION_CAP, REGION_FLAG } from './abi.ts';
-import { call, type OpenFile } from './calls.ts';
+import { ERRNO } from '../../support/linux.ts';
+import type { MmapArea } from '../bar-pages.ts';
+import { REGION_CAP, REGION_FLAG } from '../linux-vfio.ts';
+import { call, IOMMU_CAP, IOMMU_INFO_FLAG, type OpenFile } from './ioctl.ts';
 import { type Allocated, allocate, exactU64, structAt, structType } from './structs.ts';
 
 /** What a container's IOMMU says of itself. */
@@ -16,12 +18,6 @@ export interface IommuFacts {
   readonly mappingsLeft: number;
 }
 
-/** A part of a region, bytes. */
-export interface Area {
-  readonly offset: number;
-  readonly sizeBytes: number;
-}
-
 /** A region of a device fd. */
 export interface RegionFacts {
   readonly sizeBytes: number;
@@ -29,7 +25,7 @@ export interface RegionFacts {
   readonly fileOffset: number;
   readonly flags: number;
   /** What mmap takes of it: all, or the areas of its sparse-mmap capability; empty where none. */
-  readonly areas: readonly Area[];
+  readonly areas: readonly MmapArea[];
 }
 
 const MAX_HOPS = 64;
@@ -85,7 +81,7 @@ export function regionFacts(device: OpenFile, index: number): RegionFacts {
   const has = (flags & REGION_FLAG.CAPS) !== 0;
   const chain = has ? capabilityChain(reply.buffer, cap_offset, device.path) : [];
   const sparse = chain.find((capability) => capability.id === REGION_CAP.SPARSE_MMAP);
-  let areas: readonly Area[] = [{ offset: 0, sizeBytes }];
+  let areas: readonly MmapArea[] = [{ offset: 0, sizeBytes }];
   if (sparse !== undefined) {
     const head = structAt('vfio_region_info_cap_sparse_mmap', reply.buffer, sparse.offset);
     const at = sparse.offset + structType('vfio_region_info_cap_sparse_mmap').size;

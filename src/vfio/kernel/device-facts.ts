@@ -1,11 +1,12 @@
 // What a device fd says before it is used, and its interrupt and reset calls: the same on both
-// ABIs (82599-vf.md 9.3 steps 5 and 6, 8.4). Keeps no state.
+// ABIs (docs/82599-vf.md sec 9.3 and 8.4). Keeps no state.
 
+import { BAR0_SIZE } from '../../hw/registers.ts';
 import { VfioError } from '../../support/errors.ts';
-import { BAR0_BYTES } from '../user/bar-window.ts';
-import { DEVICE_FLAG, ERRNO, IRQ, IRQ_SET_FLAG, REGION, REGION_FLAG } from './abi.ts';
-import { call, type OpenFile } from './calls.ts';
+import { ERRNO } from '../../support/linux.ts';
+import { DEVICE_FLAG, IRQ, IRQ_ACTION, IRQ_DATA, REGION, REGION_FLAG } from '../linux-vfio.ts';
 import { type RegionFacts, regionFacts } from './capabilities.ts';
+import { call, type OpenFile } from './ioctl.ts';
 import { allocate, structType } from './structs.ts';
 
 /** A VF as its device fd describes it. */
@@ -38,8 +39,8 @@ export function deviceFacts(device: OpenFile): DeviceFacts {
   const access = REGION_FLAG.READ | REGION_FLAG.WRITE;
   expect(
     device,
-    bar0.sizeBytes === BAR0_BYTES && (bar0.flags & access) === access,
-    `a BAR0 of ${BAR0_BYTES} bytes to read and write`,
+    bar0.sizeBytes === BAR0_SIZE && (bar0.flags & access) === access,
+    `a BAR0 of ${BAR0_SIZE} bytes to read and write`,
     `${bar0.sizeBytes} bytes, flags 0x${bar0.flags.toString(16)}`,
   );
   const irq = allocate('vfio_irq_info', { index: IRQ.MSIX });
@@ -55,7 +56,7 @@ export function deviceFacts(device: OpenFile): DeviceFacts {
  */
 export function connectVectors(device: OpenFile, eventFds: readonly number[]): void {
   const count = eventFds.length;
-  const flags = IRQ_SET_FLAG.DATA_EVENTFD | IRQ_SET_FLAG.ACTION_TRIGGER;
+  const flags = IRQ_DATA.EVENTFD | IRQ_ACTION.TRIGGER;
   const values = { flags, index: IRQ.MSIX, start: 0, count };
   const { buffer } = allocate('vfio_irq_set', values, count * VECTOR_BYTES);
   const data = structType('vfio_irq_set').size;
@@ -65,7 +66,7 @@ export function connectVectors(device: OpenFile, eventFds: readonly number[]): v
 
 /** Disconnects all; the kernel refuses it (EINVAL) where none was connected. */
 export function disconnectVectors(device: OpenFile): void {
-  const flags = IRQ_SET_FLAG.DATA_NONE | IRQ_SET_FLAG.ACTION_TRIGGER;
+  const flags = IRQ_DATA.NONE | IRQ_ACTION.TRIGGER;
   const { buffer } = allocate('vfio_irq_set', { flags, index: IRQ.MSIX });
   call(device, 'disable vectors', 'VFIO_DEVICE_SET_IRQS', buffer);
 }

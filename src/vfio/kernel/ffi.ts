@@ -14,7 +14,7 @@ export type FieldType = 'uint16' | 'int32' | 'uint32' | 'uint64';
 export type Shape = Readonly<Record<string, FieldType>>;
 
 /** A struct's fields as JavaScript reads them: ref-napi gives 64 bits beyond 2**53 as a decimal string. */
-export type Fields<S extends Shape> = {
+export type FieldValues<S extends Shape> = {
   -readonly [F in keyof S]: S[F] extends 'uint64' ? number | string : number;
 };
 
@@ -22,7 +22,7 @@ export type Fields<S extends Shape> = {
 export interface StructType<S extends Shape> {
   readonly size: number;
   readonly fields: Readonly<Record<keyof S, { readonly offset: number }>>;
-  new (backing: Buffer): Fields<S>;
+  new (backing: Buffer): FieldValues<S>;
 }
 
 interface Ref {

@@ -1,19 +1,20 @@
 // A device's own file and iommufd, the ABI of Linux 6.6 and later: no groups to open, one IOAS a
-// process to which every device is attached. Sequence: 82599-vf.md 9.5, linux driver-api/vfio.rst
+// process to which every device is attached. Sequence: docs/82599-vf.md sec 9.5, linux driver-api/vfio.rst
 // "VFIO Device cdev", userspace-api/iommufd.rst.
 
 import type { IovaRange } from '../../memory/iova.ts';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 import type { DmaMapping } from '../device.ts';
-import { ERRNO, IOAS_MAP_FLAG } from './abi.ts';
 import { notGiven, notIsolated } from './advice.ts';
-import { type Attachment, openVfioFile, type Roots } from './attachment.ts';
-import { call, type OpenFile, tryCall } from './calls.ts';
+import type { Attachment } from './device.ts';
 import { foreign } from './ffi.ts';
+import { cdevFiles, openVfioFile } from './files.ts';
+import { call, IOAS_MAP_FLAG, type OpenFile, tryCall } from './ioctl.ts';
 import { type IommuSpace, SharedMappings } from './shared-mappings.ts';
 import { allocate, exactU64, structAt, structType } from './structs.ts';
-import type { PciFacts } from './sysfs.ts';
+import type { Machine, PciFacts } from './sysfs.ts';
 
 /** An open /dev/iommu with one IOAS. */
 interface Iommufd {
@@ -38,12 +39,11 @@ const MAX_RANGES = 1 << 16;
  * Opens a device through its own file.
  * @throws VfioError with cause and cure; nothing stays open then
  */
-export function attachByCdev(roots: Roots, facts: PciFacts): Attachment {
-  const path = `${roots.dev}/vfio/devices/${facts.cdev}`;
-  const device = openVfioFile(roots, facts, path, 'vfio-pci', 'SUBSYSTEM=="vfio-dev"');
+export function attachByCdev(machine: Machine, facts: PciFacts): Attachment {
+  const device = openVfioFile(machine, cdevFiles(facts, machine.dev)[0], facts.pci);
   let iommufd: Iommufd | undefined;
   try {
-    iommufd = useIommufd(roots, facts);
+    iommufd = useIommufd(machine, facts);
     const shared = iommufd;
     // Until it is bound every other request on the device fails; binding resets it (VFLR).
     bind(device, shared.file.fd, facts.pci);
@@ -71,14 +71,14 @@ export function attachByCdev(roots: Roots, facts: PciFacts): Attachment {
   }
 }
 
-function useIommufd(roots: Roots, facts: PciFacts): Iommufd {
-  const path = `${roots.dev}/iommu`;
-  let iommufd = iommufds.get(path);
+function useIommufd(machine: Machine, facts: PciFacts): Iommufd {
+  const [, wanted] = cdevFiles(facts, machine.dev);
+  let iommufd = iommufds.get(wanted.path);
   if (iommufd === undefined) {
-    const file = openVfioFile(roots, facts, path, 'iommufd', 'KERNEL=="iommu"');
+    const file = openVfioFile(machine, wanted, facts.pci);
     const space = ioasSpace(file, () => iommufd?.ioas ?? -1);
     iommufd = { file, ioas: -1, users: 0, mappings: new SharedMappings(space) };
-    iommufds.set(path, iommufd);
+    iommufds.set(file.path, iommufd);
   }
   iommufd.users++;
   return iommufd;

@@ -4,9 +4,9 @@
 // what is kept by the devices themselves.
 
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import type { DmaMapping } from '../device.ts';
-import { ERRNO } from './abi.ts';
-import { notMapped } from './map-advice.ts';
+import { notMapped } from './advice.ts';
 
 /** The two calls that an address space is made of. */
 export interface IommuSpace {
@@ -25,7 +25,7 @@ interface Entry {
   users: number;
 }
 
-/** See the head of this file. */
+/** Who uses which mapping of one IOMMU address space. */
 export class SharedMappings {
   private readonly space: IommuSpace;
   private readonly entries = new Map<number, Entry>();

@@ -1,9 +1,9 @@
 // The kernel's VFIO and IOMMUFD structures, in the spelling of linux/vfio.h and linux/iommufd.h.
 // iommufd's device structures stop where their first version stopped: every kernel takes the
-// smallest size, and an older one refuses a larger (82599-vf.md 9.4). Headers of capabilities are
+// smallest size, and an older one refuses a larger (docs/82599-vf.md sec 9.4). Headers of capabilities are
 // written out flat, and what follows a struct in memory is a struct of its own.
 
-import { type Fields, foreign, type Shape, type StructType } from './ffi.ts';
+import { type FieldValues, foreign, type Shape, type StructType } from './ffi.ts';
 
 const CAP_HEADER = { id: 'uint16', version: 'uint16', next: 'uint32' } as const;
 
@@ -93,7 +93,7 @@ export const SHAPES = {
 } as const satisfies Readonly<Record<string, Shape>>;
 
 export type StructName = keyof typeof SHAPES;
-type FieldsOf<N extends StructName> = Fields<(typeof SHAPES)[N]>;
+type FieldsOf<N extends StructName> = FieldValues<(typeof SHAPES)[N]>;
 
 /** A struct in memory: `fields` reads and writes `buffer`, which may be longer than the struct. */
 export interface Allocated<N extends StructName> {

@@ -1,8 +1,29 @@
-// What sysfs says of a PCI function and its IOMMU group. Reads only; decides nothing. Source:
-// linux Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups, driver-api/vfio.rst.
+// What sysfs says of a PCI function and its IOMMU group, and what this process may do with the files
+// of VFIO. Looks only; decides nothing, and nothing throws for what is absent. Source: linux
+// Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups, driver-api/vfio.rst.
 
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from 'node:fs';
 import { basename } from 'node:path';
+
+/** What this process may do with a device file. */
+export type FileAccess = 'usable' | 'denied' | 'absent';
+
+/** Where a machine's files are; a test has others. */
+export interface Machine {
+  /** Where sysfs is mounted: "/sys". */
+  readonly sysfs: string;
+  /** Where the device files are: "/dev". */
+  readonly dev: string;
+  /** Whether this process may open a file for reading and writing. */
+  access(path: string): FileAccess;
+}
 
 /** A PCI function as sysfs shows it. */
 export interface PciFacts {
@@ -23,12 +44,6 @@ export interface PciFacts {
   readonly cdev: string;
 }
 
-/** Another function of the same IOMMU group. */
-export interface GroupMember {
-  readonly pci: string;
-  readonly driver: string;
-}
-
 /**
  * Looks a function up.
  * @param sysfs where sysfs is mounted, "/sys"
@@ -41,26 +56,37 @@ export function readPciFacts(sysfs: string, pci: string): PciFacts | undefined {
   const group = /^\d+$/.test(groupText) ? Number(groupText) : -1;
   return {
     pci,
-    vendorId: Number(text(`${folder}/vendor`)),
-    deviceId: Number(text(`${folder}/device`)),
+    vendorId: Number(textOf(`${folder}/vendor`)),
+    deviceId: Number(textOf(`${folder}/device`)),
     driver: linkName(`${folder}/driver`),
-    interfaces: names(`${folder}/net`),
+    interfaces: namesIn(`${folder}/net`),
     group,
-    groupName: group < 0 ? '' : text(`${sysfs}/kernel/iommu_groups/${group}/name`),
-    cdev: names(`${folder}/vfio-dev`)[0] ?? '',
+    groupName: group < 0 ? '' : textOf(`${sysfs}/kernel/iommu_groups/${group}/name`),
+    cdev: namesIn(`${folder}/vfio-dev`)[0] ?? '',
   };
 }
 
-/** The functions of an IOMMU group, by address. */
-export function groupMembers(sysfs: string, group: number): readonly GroupMember[] {
-  return names(`${sysfs}/kernel/iommu_groups/${group}/devices`)
-    .sort()
-    .map((pci) => ({ pci, driver: linkName(`${pciFolder(sysfs, pci)}/driver`) }));
+/** The other functions of a function's IOMMU group, by address; none where it has no group. */
+export function groupOthers({ pci, group }: PciFacts, sysfs: string): readonly PciFacts[] {
+  return namesIn(`${sysfs}/kernel/iommu_groups/${group}/devices`)
+    .filter((name) => name !== pci)
+    .flatMap((name) => readPciFacts(sysfs, name) ?? []);
 }
 
-/** Whether the kernel knows a module, loaded or built in with parameters. */
+/** Machine.access of the machine that this process runs on. */
+export function fileAccess(path: string): FileAccess {
+  if (!existsSync(path)) return 'absent';
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return 'usable';
+  } catch {
+    return 'denied';
+  }
+}
+
+/** Whether the kernel knows a module, such as vfio-pci, loaded or built in with parameters. */
 export function hasModule(sysfs: string, name: string): boolean {
-  return existsSync(`${sysfs}/module/${name}`);
+  return existsSync(`${sysfs}/module/${name.replaceAll('-', '_')}`);
 }
 
 /** The folder of a function. */
@@ -68,7 +94,8 @@ export function pciFolder(sysfs: string, pci: string): string {
   return `${sysfs}/bus/pci/devices/${pci}`;
 }
 
-function text(path: string): string {
+/** Text of a file without the blanks around it; '' where it cannot be read. */
+export function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8').trim();
   } catch {
@@ -76,7 +103,8 @@ function text(path: string): string {
   }
 }
 
-function linkName(path: string): string {
+/** Last part of what a link points to; '' where there is no link. */
+export function linkName(path: string): string {
   try {
     return basename(readlinkSync(path));
   } catch {
@@ -84,9 +112,10 @@ function linkName(path: string): string {
   }
 }
 
-function names(path: string): string[] {
+/** Names in a folder, sorted; none where there is no such folder. */
+export function namesIn(path: string): string[] {
   try {
-    return readdirSync(path);
+    return readdirSync(path).sort();
   } catch {
     return [];
   }

@@ -1,17 +1,26 @@
 // Group and container, the ABI that every kernel with VFIO has: one container a process with a
 // type1v2 IOMMU, into which each device's group is put, so that all devices see the same memory at
-// the same IOVAs and it is pinned once. Sequence: 82599-vf.md 9.3, linux driver-api/vfio.rst.
+// the same IOVAs and it is pinned once. Sequence: docs/82599-vf.md sec 9.3, linux driver-api/vfio.rst.
 
 import { native } from '../../support/native.ts';
 import type { DmaMapping } from '../device.ts';
-import { DMA_MAP_FLAG, GROUP_FLAG, VFIO_API_VERSION, VFIO_TYPE1v2_IOMMU } from './abi.ts';
-import { noType1, notGiven, notIsolated, notVfio, notViable } from './advice.ts';
-import { type Attachment, openVfioFile, type Roots } from './attachment.ts';
-import { call, type OpenFile, tryCall } from './calls.ts';
+import { DMA_MAP_FLAG } from '../linux-vfio.ts';
+import { noType1, notGiven, notIsolated, notVfio } from './advice.ts';
 import { iommuFacts } from './capabilities.ts';
+import type { Attachment } from './device.ts';
+import { blockersOf, notViable } from './diagnose.ts';
+import { groupFiles, openVfioFile } from './files.ts';
+import {
+  call,
+  GROUP_FLAG,
+  type OpenFile,
+  tryCall,
+  VFIO_API_VERSION,
+  VFIO_TYPE1v2_IOMMU,
+} from './ioctl.ts';
 import { type IommuSpace, SharedMappings } from './shared-mappings.ts';
 import { allocate, exactU64 } from './structs.ts';
-import { groupMembers, type PciFacts } from './sysfs.ts';
+import type { Machine, PciFacts } from './sysfs.ts';
 
 interface Group {
   readonly file: OpenFile;
@@ -33,11 +42,11 @@ const containers = new Map<string, Container>();
  * Opens a device through its group.
  * @throws VfioError with cause and cure; nothing stays open then
  */
-export function attachByGroup(roots: Roots, facts: PciFacts): Attachment {
-  const container = openContainer(roots, facts);
+export function attachByGroup(machine: Machine, facts: PciFacts): Attachment {
+  const container = openContainer(machine, facts);
   let group: Group | undefined;
   try {
-    group = joinGroup(container, roots, facts);
+    group = joinGroup(container, machine, facts);
     // Asked anew with each group: a group may narrow what the container can map.
     const { iovaRanges } = iommuFacts(container.file);
     const path = group.file.path;
@@ -59,11 +68,12 @@ export function attachByGroup(roots: Roots, facts: PciFacts): Attachment {
   }
 }
 
-function openContainer(roots: Roots, facts: PciFacts): Container {
-  const path = `${roots.dev}/vfio/vfio`;
+function openContainer(machine: Machine, facts: PciFacts): Container {
+  const [, wanted] = groupFiles(facts, machine.dev);
+  const { path } = wanted;
   const open = containers.get(path);
   if (open !== undefined) return open;
-  const file = openVfioFile(roots, facts, path, 'vfio', 'KERNEL=="vfio"');
+  const file = openVfioFile(machine, wanted, facts.pci);
   const container: Container = {
     file,
     groups: new Map(),
@@ -82,20 +92,19 @@ function openContainer(roots: Roots, facts: PciFacts): Container {
   return container;
 }
 
-function joinGroup(container: Container, roots: Roots, facts: PciFacts): Group {
+function joinGroup(container: Container, machine: Machine, facts: PciFacts): Group {
   const joined = container.groups.get(facts.group);
   if (joined !== undefined) {
     // A group is opened once (EBUSY otherwise): its devices share the fd.
     joined.users++;
     return joined;
   }
-  const path = `${roots.dev}/vfio/${facts.group}`;
-  const file = openVfioFile(roots, facts, path, 'vfio-pci', 'SUBSYSTEM=="vfio"');
+  const file = openVfioFile(machine, groupFiles(facts, machine.dev)[0], facts.pci);
   try {
     const status = allocate('vfio_group_status');
     call(file, 'query group', 'VFIO_GROUP_GET_STATUS', status.buffer);
     if ((status.fields.flags & GROUP_FLAG.VIABLE) === 0) {
-      throw notViable(path, facts.pci, groupMembers(roots.sysfs, facts.group));
+      throw notViable(file.path, facts.pci, blockersOf(facts, machine.sysfs));
     }
     const containerFd = Buffer.alloc(4);
     containerFd.writeInt32LE(container.file.fd);

@@ -1,15 +1,17 @@
 // A VF behind a vfio-user server (our model, or another's) as a VfioDevice. Set-up here, register
-// access in register-access.ts, messages in protocol.ts. The server is a different process that may
-// be wrong, silent or gone: see connection.ts. It is not given a second connection: a lost device
-// stays lost, and whoever needs it opens it again.
+// access by message in register-access.ts, messages in protocol.ts. The server is another process
+// that may be wrong, silent or gone, which connection.ts finds out. It is not given a second
+// connection: a lost device stays lost, and whoever needs it opens it again.
 
 import type { Iova, IovaRange } from '../../memory/iova.ts';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { type Log, silentLog } from '../../support/log.ts';
-import type { DmaMapping, VfioDevice } from '../device.ts';
-import { BAR0_BYTES, BAR0_PAGES, BarWindow, type WindowArena } from './bar-window.ts';
+import { BarPages, type WindowArena } from '../bar-pages.ts';
+import { checkConfigOffset, type DmaMapping, type VfioDevice, wantedVectors } from '../device.ts';
+import { DmaTable } from '../dma-table.ts';
+import { mapBarFile } from './bar-file.ts';
 import { Connection, checkedTimeout } from './connection.ts';
-import { DmaTable } from './dma-table.ts';
 import { connectSocket, type Exchange } from './exchange.ts';
 import { negotiate, type ServerFacts } from './negotiate.ts';
 import {
@@ -25,9 +27,9 @@ import {
   IRQ_DATA,
   NO_BOOLS,
   REGION,
+  vectorRuns,
 } from './protocol.ts';
 import { readRegion, writeRegion } from './register-access.ts';
-import { vectorRuns } from './vector-runs.ts';
 
 /** What a device address of this backend starts with. */
 export const ADDRESS_PREFIX = 'vfio-user:';
@@ -39,30 +41,20 @@ export interface VfioUserOptions {
   readonly log?: Log;
 }
 
-const EINVAL = 22;
-const EBADFD = 77;
-const NOT_OFFSET = ~(BAR0_BYTES - 4);
 /** What Iova can hold; the protocol itself names no ranges. */
 const IOVA_RANGES: readonly IovaRange[] = [{ first: 0, last: 2 ** 39 - 1 }];
-/** Measured between two processes on one machine: a message there and back. */
-const ACCESS_US = 10;
 
-/** See the head of this file. Owns its connection and its window in the arena. */
+/** A VF that a vfio-user server has. Owns its connection and its window in the arena. */
 export class VfioUserDevice implements VfioDevice {
   readonly address: string;
   readonly deviceId: number;
   readonly iovaRanges = IOVA_RANGES;
   readonly vectors: number;
-  readonly accessUs = ACCESS_US;
   private readonly connection: Connection;
   private readonly facts: ServerFacts;
-  private readonly bar: BarWindow;
+  private readonly bar: BarPages;
   private readonly maps: DmaTable;
   private readonly log: Log;
-  /** Arena words; long enough for the window, whatever the arena grows to. */
-  private readonly heap: Uint32Array;
-  /** Arena word index of each page of BAR0; 0 where it is trapped, and everywhere once the server is gone. */
-  private readonly pageWords = new Int32Array(BAR0_PAGES);
   /** Vectors that have an eventfd now. */
   private readonly connected: boolean[];
   private closed = false;
@@ -71,24 +63,23 @@ export class VfioUserDevice implements VfioDevice {
     address: string,
     connection: Connection,
     facts: ServerFacts,
-    bar: BarWindow,
     arena: WindowArena,
     log: Log,
   ) {
     this.address = address;
     this.connection = connection;
     this.facts = facts;
-    this.bar = bar;
+    this.bar = new BarPages(arena, {
+      read: (offset) => readRegion(connection, REGION.BAR0, 'BAR0', offset, 4),
+      write: (offset, value) => writeRegion(connection, REGION.BAR0, 'BAR0', offset, 4, value),
+    });
     this.deviceId = facts.deviceId;
     this.vectors = facts.vectors;
     this.maps = new DmaTable(facts.capabilities.maxDmaMaps, IOVA_RANGES, connection.path);
     this.connected = new Array<boolean>(facts.vectors).fill(false);
     this.log = log;
-    this.heap = arena.views.u32;
-    for (const [page, offset] of bar.pageOffsets.entries()) {
-      this.pageWords[page] = offset < 0 ? 0 : offset / 4;
-    }
-    connection.onEnd = () => void this.pageWords.fill(0);
+    mapBarFile(this.bar, facts.bar0, log);
+    connection.onEnd = () => this.bar.trapAll();
   }
 
   /**
@@ -131,9 +122,7 @@ export class VfioUserDevice implements VfioDevice {
       throw error;
     }
     try {
-      const facts = negotiate(connection);
-      const bar = BarWindow.takeFd(arena, facts.bar0, facts.bar0Fd, path, log);
-      return new VfioUserDevice(address, connection, facts, bar, arena, log);
+      return new VfioUserDevice(address, connection, negotiate(connection), arena, log);
     } catch (error) {
       connection.close();
       throw error;
@@ -141,34 +130,25 @@ export class VfioUserDevice implements VfioDevice {
   }
 
   read32(offset: number): number {
-    if ((offset & NOT_OFFSET) !== 0) throw badOffset('read32', offset);
-    const word = this.pageWords[offset >> 12];
-    // Atomic because V8 deletes a plain load whose value nobody uses, and a flush or a read that clears is one.
-    if (word !== 0) return Atomics.load(this.heap, word + ((offset & 0xfff) >> 2));
-    return readRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4);
+    return this.bar.read32(offset);
   }
 
   write32(offset: number, value: number): void {
-    if ((offset & NOT_OFFSET) !== 0) throw badOffset('write32', offset);
-    const word = this.pageWords[offset >> 12];
-    if (word !== 0) this.heap[word + ((offset & 0xfff) >> 2)] = value;
-    else writeRegion(this.connection, REGION.BAR0, 'BAR0', offset, 4, value);
+    this.bar.write32(offset, value);
   }
 
   pageOffset(page: number): number {
     this.checkOpen('find BAR0 page');
-    const offset = this.bar.pageOffsets[page];
-    if (offset === undefined) throw new RangeError(`page: expected 0 to 3, got ${page}`);
-    return offset;
+    return this.bar.pageOffset(page);
   }
 
   readConfig16(offset: number): number {
-    this.checkConfigOffset('readConfig16', offset);
+    checkConfigOffset('readConfig16', offset, this.facts.configBytes);
     return readRegion(this.connection, REGION.CONFIG, 'config', offset, 2);
   }
 
   writeConfig16(offset: number, value: number): void {
-    this.checkConfigOffset('writeConfig16', offset);
+    checkConfigOffset('writeConfig16', offset, this.facts.configBytes);
     writeRegion(this.connection, REGION.CONFIG, 'config', offset, 2, value);
   }
 
@@ -196,14 +176,7 @@ export class VfioUserDevice implements VfioDevice {
 
   enableVectors(eventFds: readonly number[]): void {
     this.checkOpen('enable vectors');
-    if (eventFds.length > this.vectors) {
-      throw new RangeError(`eventFds: expected at most ${this.vectors}, got ${eventFds.length}`);
-    }
-    for (const fd of eventFds) {
-      if (!Number.isInteger(fd) || fd < -1)
-        throw new RangeError(`eventfd: expected -1 up, got ${fd}`);
-    }
-    const wanted = Array.from({ length: this.vectors }, (_, i) => eventFds[i] ?? -1);
+    const wanted = wantedVectors(eventFds, this.vectors);
     for (const run of vectorRuns(wanted, this.connected, this.facts.capabilities.maxMessageFds)) {
       this.setIrqs('enable vectors', run.start, run.count, IRQ_DATA.EVENTFD, run.fds);
       this.connected.fill(run.fds.length > 0, run.start, run.start + run.count);
@@ -220,7 +193,7 @@ export class VfioUserDevice implements VfioDevice {
     this.checkOpen('reset');
     if (!this.facts.resettable) {
       const detail = 'expected a device that can be reset, got one whose server cannot';
-      throw new VfioError('reset', EINVAL, this.connection.path, detail);
+      throw new VfioError('reset', ERRNO.EINVAL, this.connection.path, detail);
     }
     this.connection.request('reset', COMMAND.DEVICE_RESET, encodeResetCommand, checkEmpty);
   }
@@ -290,19 +263,9 @@ export class VfioUserDevice implements VfioDevice {
     );
   }
 
-  private checkConfigOffset(operation: string, offset: number): void {
-    const last = this.facts.configBytes - 2;
-    if (Number.isInteger(offset) && offset >= 0 && offset <= last && offset % 2 === 0) return;
-    throw new RangeError(`${operation}: expected an even offset from 0 to ${last}, got ${offset}`);
-  }
-
   private checkOpen(operation: string): void {
     if (this.closed) {
-      throw new VfioError(operation, EBADFD, this.connection.path, 'the device is closed');
+      throw new VfioError(operation, ERRNO.EBADFD, this.connection.path, 'the device is closed');
     }
   }
-}
-
-function badOffset(operation: string, offset: number): RangeError {
-  return new RangeError(`${operation}: expected a multiple of 4 from 0 to 0x3ffc, got ${offset}`);
 }

@@ -4,6 +4,7 @@
 // and every later request throws. An error reply loses nothing.
 
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 import type { Exchange } from './exchange.ts';
 import { checkReply, commandName, isRefusal, type Refusal } from './wire.ts';
@@ -14,12 +15,6 @@ export const BUFFER_BYTES = 8192;
 export const MAX_RECEIVED_FDS = 8;
 /** How long a request waits for its reply unless told otherwise. */
 export const DEFAULT_TIMEOUT_MS = 5000;
-
-const EPROTO = 71;
-const EMSGSIZE = 90;
-const ECONNRESET = 104;
-const ENOTCONN = 107;
-const ETIMEDOUT = 110;
 
 /** See the head of this file. Owns its Exchange. */
 export class Connection {
@@ -75,7 +70,7 @@ export class Connection {
    */
   exchangeRaw(length: number, fds: Int32Array | null, fdCount: number): number {
     this.replyFds[0] = 0;
-    if (this.ended !== '') return -ENOTCONN;
+    if (this.ended !== '') return -ERRNO.ENOTCONN;
     return this.exchange.request(
       this.sendBytes,
       length,
@@ -108,7 +103,7 @@ export class Connection {
     this.judge(operation, command, id, received);
     const value = decode(this.replyView, this.replyFds[0]);
     if (typeof value === 'object' && value !== null && isRefusal(value)) {
-      this.lose(operation, EPROTO, `reply to ${commandName(command)}: ${value.refused}`);
+      this.lose(operation, ERRNO.EPROTO, `reply to ${commandName(command)}: ${value.refused}`);
     }
     return value;
   }
@@ -119,18 +114,18 @@ export class Connection {
    * @throws VfioError; the connection is lost too unless it was an error reply
    */
   judge(operation: string, command: number, id: number, received: number): void {
-    if (this.ended !== '') throw new VfioError(operation, ENOTCONN, this.path, this.ended);
+    if (this.ended !== '') throw new VfioError(operation, ERRNO.ENOTCONN, this.path, this.ended);
     const name = commandName(command);
     if (received < 0) this.lose(operation, -received, this.transportDetail(-received, name));
     const verdict = checkReply(this.replyView, received, id, command);
     if (typeof verdict === 'object') {
-      this.lose(operation, EPROTO, `reply to ${name}: ${verdict.refused}`);
+      this.lose(operation, ERRNO.EPROTO, `reply to ${name}: ${verdict.refused}`);
     }
     if (verdict === 0) return;
     if (this.replyFds[0] !== 0) {
       this.lose(
         operation,
-        EPROTO,
+        ERRNO.EPROTO,
         `error reply to ${name}: expected no file descriptors, got some`,
       );
     }
@@ -173,13 +168,13 @@ export class Connection {
 
   private transportDetail(errno: number, name: string): string {
     switch (errno) {
-      case ETIMEDOUT:
+      case ERRNO.ETIMEDOUT:
         return `${name}: expected a reply within ${this.timeoutMs} ms, got none; the server hangs or is overloaded`;
-      case ECONNRESET:
+      case ERRNO.ECONNRESET:
         return `${name}: expected a reply, got the end of the stream; the server ended or refused this client`;
-      case EMSGSIZE:
+      case ERRNO.EMSGSIZE:
         return `reply to ${name}: expected at most ${BUFFER_BYTES} bytes and ${MAX_RECEIVED_FDS} file descriptors, got more`;
-      case EPROTO:
+      case ERRNO.EPROTO:
         return `reply to ${name}: expected a size of 16 bytes or more, got less`;
       default:
         return `${name}: the connection broke`;

@@ -3,6 +3,7 @@
 // decodes replies, a server the other way round. DMA_READ and DMA_WRITE are left out: our
 // client shares all memory by fd, and our server takes access to anything else as a fault.
 
+import { DMA_MAP_FLAG, DMA_UNMAP_FLAG } from '../linux-vfio.ts';
 import {
   COMMAND,
   checkFds,
@@ -16,11 +17,6 @@ import {
   refuse,
   u64At,
 } from './wire.ts';
-
-/** Flags of DMA_MAP. */
-export const DMA_MAP_FLAG = { READ: 0x1, WRITE: 0x2 } as const;
-/** Flags of DMA_UNMAP (linux/vfio.h); the dirty bitmap, 0x1, is not supported. */
-export const DMA_UNMAP_FLAG = { ALL: 0x2 } as const;
 
 const PAGE = 4096;
 const MAP_BYTES = 32;

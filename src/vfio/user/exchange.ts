@@ -4,9 +4,10 @@
 
 import { statSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 
-/** See the head of this file. Not used after `close`, or after `request` returned an error. */
+/** How a client's messages reach its server and the replies come back. Not used after `close`, or after `request` returned an error. */
 export interface Exchange {
   /**
    * Sends one message and receives one.
@@ -14,8 +15,8 @@ export interface Exchange {
    * @param sendFds first `sendFdCount` words: fds that go along; they stay the caller's
    * @param recv where the received message goes
    * @param recvFds [0] becomes the number of fds that came, [1..] they, now the caller's to close
-   * @returns bytes received, or -errno: -110 deadline, -104 end of stream, -90 message or fds too large,
-   *   -71 no message, -32 peer gone. After an error the stream is out of step and no fd is left open.
+   * @returns bytes received, or -errno: ETIMEDOUT for the deadline, ECONNRESET for the end of the stream, EMSGSIZE for a
+   *   message or fds too large, EPROTO for what is no message, EPIPE where the peer is gone. After an error the stream is out of step and no fd is left open.
    */
   request(
     send: Uint8Array,
@@ -32,11 +33,6 @@ export interface Exchange {
 
 /** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
 const MAX_PATH_BYTES = 107;
-const ENOENT = 2;
-const EACCES = 13;
-const ENAMETOOLONG = 36;
-const ETIMEDOUT = 110;
-const ECONNREFUSED = 111;
 
 /** An Exchange over a connected socket, whose fd it owns. */
 export class SocketExchange implements Exchange {
@@ -83,7 +79,7 @@ export function connectSocket(path: string, timeoutMs: number): SocketExchange {
   if (bytes > MAX_PATH_BYTES) {
     throw new VfioError(
       'connect',
-      ENAMETOOLONG,
+      ERRNO.ENAMETOOLONG,
       path,
       `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`,
     );
@@ -95,17 +91,17 @@ export function connectSocket(path: string, timeoutMs: number): SocketExchange {
 
 function adviceFor(errno: number, path: string): string {
   switch (errno) {
-    case ECONNREFUSED:
+    case ERRNO.ECONNREFUSED:
       // connect(2) says the same of a file of another kind as of a socket that nobody listens on.
       if (statSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
         return 'expected a socket, got another kind of file';
       }
       return `no vfio-user server at ${path}; start \`ixy model\``;
-    case ENOENT:
+    case ERRNO.ENOENT:
       return `no vfio-user server at ${path}; start \`ixy model\``;
-    case EACCES:
+    case ERRNO.EACCES:
       return 'the socket belongs to the user who started the server; run as that user, or let this one write to it';
-    case ETIMEDOUT:
+    case ERRNO.ETIMEDOUT:
       return 'the server does not accept connections; it may be stopped, or serving somebody else';
     default:
       return '';

@@ -2,6 +2,8 @@
 // DEVICE_RESET, which has no payload (vfio-user spec; structures of linux/vfio.h). Both ways.
 // DEVICE_GET_REGION_IO_FDS is left out: it serves KVM, and a server of ours refuses it.
 
+import type { MmapArea } from '../bar-pages.ts';
+import { REGION_CAP, REGION_FLAG } from '../linux-vfio.ts';
 import {
   COMMAND,
   checkFds,
@@ -17,23 +19,9 @@ import {
   u64At,
 } from './wire.ts';
 
-/** Region indices of a PCI device (linux/vfio.h). */
-export const REGION = { BAR0: 0, BAR3: 3, ROM: 6, CONFIG: 7, VGA: 8 } as const;
-/** Regions of a PCI device. */
-export const PCI_REGIONS = 9;
-/** Interrupt indices of a PCI device (linux/vfio.h). */
-export const IRQ = { INTX: 0, MSI: 1, MSIX: 2, ERR: 3, REQ: 4 } as const;
-/** Interrupt indices of a PCI device. */
-export const PCI_IRQS = 5;
-
-export const DEVICE_FLAG = { RESET: 0x1, PCI: 0x2 } as const;
-export const REGION_FLAG = { READ: 0x1, WRITE: 0x2, MMAP: 0x4, CAPS: 0x8 } as const;
-export const IRQ_FLAG = { EVENTFD: 0x1, MASKABLE: 0x2, AUTOMASKED: 0x4, NORESIZE: 0x8 } as const;
-
 const DEVICE_INFO_BYTES = 16;
 const REGION_INFO_BYTES = 32;
 const IRQ_INFO_BYTES = 16;
-const CAP_SPARSE_MMAP = 1;
 const SPARSE_HEAD_BYTES = 16;
 const AREA_BYTES = 16;
 const PAGE = 4096;
@@ -43,12 +31,6 @@ export interface DeviceInfo {
   readonly flags: number;
   readonly regions: number;
   readonly irqs: number;
-}
-
-/** A part of a region, bytes from its start. */
-export interface MmapArea {
-  readonly offset: number;
-  readonly sizeBytes: number;
 }
 
 /** A region as DEVICE_GET_REGION_INFO describes it. */
@@ -140,7 +122,7 @@ export function encodeRegionInfoReply(
   putU64(out, 40, info.fileOffset);
   let at = HEADER_BYTES + REGION_INFO_BYTES;
   if (withCaps && areas !== null) {
-    out.setUint16(at, CAP_SPARSE_MMAP, true);
+    out.setUint16(at, REGION_CAP.SPARSE_MMAP, true);
     out.setUint16(at + 2, 1, true);
     out.setUint32(at + 4, 0, true);
     out.setUint32(at + 8, areas.length, true);
@@ -201,7 +183,7 @@ function sparseAreas(
       return refuse(`capabilities: expected a chain inside ${bytes} bytes, got offset ${offset}`);
     }
     const at = HEADER_BYTES + offset;
-    if (message.getUint16(at, true) === CAP_SPARSE_MMAP) {
+    if (message.getUint16(at, true) === REGION_CAP.SPARSE_MMAP) {
       return readAreas(message, at, bytes - offset, regionBytes);
     }
     offset = message.getUint32(at + 4, true);

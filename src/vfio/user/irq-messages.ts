@@ -2,6 +2,7 @@
 // vfio_irq_set of linux/vfio.h). Unlike the kernel's structure the message carries no eventfd
 // numbers: the fds travel beside it, one an interrupt, or none at all to disconnect the range.
 
+import { IRQ_ACTION, IRQ_DATA } from '../linux-vfio.ts';
 import {
   COMMAND,
   checkFds,
@@ -13,11 +14,6 @@ import {
   type Refusal,
   refuse,
 } from './wire.ts';
-
-/** What comes with the command; exactly one. */
-export const IRQ_DATA = { NONE: 0x1, BOOL: 0x2, EVENTFD: 0x4 } as const;
-/** What is to be done; exactly one. */
-export const IRQ_ACTION = { MASK: 0x8, UNMASK: 0x10, TRIGGER: 0x20 } as const;
 
 const SET_BYTES = 20;
 
@@ -98,6 +94,44 @@ export function decodeSetIrqsCommand(
 /** Writes the reply to a DEVICE_SET_IRQS. @returns message bytes, 16 */
 export function encodeSetIrqsReply(out: DataView, id: number): number {
   return encodeReply(out, id, COMMAND.DEVICE_SET_IRQS);
+}
+
+/** One message: vectors [start, start + count), with as many fds, or none to disconnect. */
+export interface VectorRun {
+  readonly start: number;
+  readonly count: number;
+  readonly fds: readonly number[];
+}
+
+/**
+ * The messages that take the vectors from `connected` to `wanted`; none for what is and stays disconnected. The
+ * protocol has no fd of -1 as the kernel has: a message carries an fd for each of its vectors, or none and disconnects
+ * them. So a full set is one message, and a set with holes one for each run.
+ * @param wanted an fd or -1 for each vector
+ * @param connected true for each vector that has an eventfd now
+ * @param maxFds fds the server takes in one message; 0 is taken as 1, or nothing could ever be connected
+ */
+export function vectorRuns(
+  wanted: readonly number[],
+  connected: readonly boolean[],
+  maxFds: number,
+): VectorRun[] {
+  const runs: VectorRun[] = [];
+  const limit = Math.max(1, maxFds);
+  for (let start = 0; start < wanted.length; ) {
+    const connect = wanted[start] >= 0;
+    let end = start + 1;
+    while (end < wanted.length && wanted[end] >= 0 === connect) {
+      if (connect && end - start === limit) break;
+      end++;
+    }
+    const fds = connect ? wanted.slice(start, end) : [];
+    if (connect || connected.slice(start, end).includes(true)) {
+      runs.push({ start, count: end - start, fds });
+    }
+    start = end;
+  }
+  return runs;
 }
 
 function oneBit(value: number): boolean {

@@ -2,8 +2,11 @@
 // interrupts (vfio-user spec, "Connection Initiation" and "Device Information"). Refuses what is
 // no VF of this family early, with the reason; maps nothing.
 
+import { CONFIG_DEVICE_ID } from '../../hw/pci.ts';
+import { BAR0_SIZE } from '../../hw/registers.ts';
 import { VfioError } from '../../support/errors.ts';
-import { BAR0_BYTES } from './bar-window.ts';
+import { ERRNO } from '../../support/linux.ts';
+import type { BarFile } from '../bar-pages.ts';
 import { BUFFER_BYTES, type Connection, MAX_RECEIVED_FDS } from './connection.ts';
 import {
   type Capabilities,
@@ -35,15 +38,11 @@ export interface ServerFacts {
   /** MSI-X vectors. */
   readonly vectors: number;
   readonly configBytes: number;
-  readonly bar0: RegionInfo;
-  /** Of the file behind BAR0, the caller's to close; -1 where BAR0 cannot be mapped. */
-  readonly bar0Fd: number;
+  /** What can be mapped of BAR0; the fd is the caller's to close, -1 where nothing can. */
+  readonly bar0: BarFile;
 }
 
-const EBUSY = 16;
-const ENODEV = 19;
 const CONFIG_BYTES = 256;
-const CONFIG_DEVICE_ID = 2; // PCI Local Bus 3.0, 6.1
 /** MSI-X allows no more (PCI Local Bus 3.0, 6.8.2). */
 const MAX_VECTORS = 2048;
 const INFO_ARGSZ = BUFFER_BYTES - HEADER_BYTES;
@@ -83,10 +82,10 @@ export function negotiate(connection: Connection): ServerFacts {
   // Last, so that nothing can fail between the arrival of the fd and its owner's taking it.
   const bar0 = regionInfo(connection, REGION.BAR0);
   const access = REGION_FLAG.READ | REGION_FLAG.WRITE;
-  if (bar0.sizeBytes !== BAR0_BYTES || (bar0.flags & access) !== access) {
+  if (bar0.sizeBytes !== BAR0_SIZE || (bar0.flags & access) !== access) {
     connection.closeReplyFds();
     const got = `${bar0.sizeBytes} bytes, flags 0x${bar0.flags.toString(16)}`;
-    expect(connection, false, `a BAR0 of ${BAR0_BYTES} bytes to read and write`, got);
+    expect(connection, false, `a BAR0 of ${BAR0_SIZE} bytes to read and write`, got);
   }
   return {
     capabilities: version.capabilities,
@@ -94,8 +93,12 @@ export function negotiate(connection: Connection): ServerFacts {
     deviceId,
     vectors: msix.count,
     configBytes: config.sizeBytes,
-    bar0,
-    bar0Fd: connection.takeReplyFd(),
+    bar0: {
+      fd: connection.takeReplyFd(),
+      path: connection.path,
+      fileOffset: bar0.fileOffset,
+      areas: bar0.areas ?? [{ offset: 0, sizeBytes: bar0.sizeBytes }],
+    },
   };
 }
 
@@ -109,9 +112,9 @@ function agreeOnVersion(connection: Connection): Version {
       decodeVersionReply,
     );
   } catch (error) {
-    if (!(error instanceof VfioError) || error.errno !== EBUSY) throw error;
+    if (!(error instanceof VfioError) || error.errno !== ERRNO.EBUSY) throw error;
     const detail = 'another client has this VF; stop it, or take another socket of the model';
-    throw new VfioError('open VF', EBUSY, connection.path, detail);
+    throw new VfioError('open VF', ERRNO.EBUSY, connection.path, detail);
   }
 }
 
@@ -128,5 +131,5 @@ function regionInfo(connection: Connection, index: number): RegionInfo {
 function expect(connection: Connection, holds: boolean, expected: string, got: string): void {
   if (holds) return;
   const detail = `expected ${expected}, got ${got}; this socket serves no VF of the 82599 family`;
-  throw new VfioError('open VF', ENODEV, connection.path, detail);
+  throw new VfioError('open VF', ERRNO.ENODEV, connection.path, detail);
 }

@@ -2,6 +2,7 @@
 // (vfio-user spec, "Read and Write Operations"). Both ways; a client's register access has its own
 // fast path over the same layout in register-access.ts.
 
+import { ERRNO } from '../../support/linux.ts';
 import {
   COMMAND,
   checkFds,
@@ -24,7 +25,6 @@ export const ACCESS_DATA_AT = HEADER_BYTES + ACCESS_BYTES;
 const MULTI_ENTRY_BYTES = 24;
 const MULTI_DATA_BYTES = 8;
 const MULTI_AT = HEADER_BYTES + 8;
-const E2BIG = 7;
 
 /** One access: `count` bytes at byte `offset` of a region. */
 export interface RegionAccess {
@@ -195,7 +195,7 @@ function checkAccess(access: RegionAccess, maxBytes: number): Refusal | null {
   if (access.offset < 0 || access.offset >= 2 ** 53) return refuse('offset: expected below 2**53');
   if (access.count < 1) return refuse('count: expected at least 1, got 0');
   if (access.count <= maxBytes) return null;
-  return refuse(`count: expected at most ${maxBytes} bytes, got ${access.count}`, E2BIG);
+  return refuse(`count: expected at most ${maxBytes} bytes, got ${access.count}`, ERRNO.E2BIG);
 }
 
 function checkEcho(message: DataView, access: RegionAccess): Refusal | null {

@@ -2,13 +2,13 @@
 // once, nothing allocated. The words written and compared here are those that region-messages.ts
 // encodes; a reply that differs in any of them goes through the slow checks there, which say why.
 
+import { ERRNO } from '../../support/linux.ts';
 import type { Connection } from './connection.ts';
 import { checkRegionWriteReply, decodeRegionReadReply } from './region-messages.ts';
 import { COMMAND, commandName, type Refusal } from './wire.ts';
 
 const REPLY = 1; // flags of a good reply
 const HEAD = 32; // header, offset, region, count
-const EPROTO = 71;
 
 /**
  * Reads `count` bytes (1, 2 or 4) at byte `offset` (below 2**32) of a region.
@@ -108,5 +108,5 @@ function loseTo(
   why: Refusal | null,
 ): never {
   const reason = why === null ? 'expected an echo of the access' : why.refused;
-  connection.lose(operation, EPROTO, `reply to ${commandName(command)}: ${reason}`);
+  connection.lose(operation, ERRNO.EPROTO, `reply to ${commandName(command)}: ${reason}`);
 }

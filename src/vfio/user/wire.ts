@@ -3,6 +3,8 @@
 // and "Commands". Bytes are in host order, which on linux-x64 is little-endian. A message is
 // a DataView that starts at its header; its fds travel beside it. Payloads: the *-messages files.
 
+import { ERRNO } from '../../support/linux.ts';
+
 /** Bytes of the header; every offset in the payload files counts from the end of it. */
 export const HEADER_BYTES = 16;
 
@@ -45,7 +47,6 @@ export const DEFAULT_MAX_DMA_MAPS = 65_535;
 /** Page sizes of DMA mappings, or-ed, where VERSION named none. */
 export const DEFAULT_PAGE_SIZES = 4096;
 
-const EINVAL = 22;
 const NAMES = new Map<number, string>(Object.entries(COMMAND).map(([name, n]) => [n, name]));
 
 /** "REGION_READ", or "command 99". */
@@ -62,7 +63,7 @@ export interface Refusal {
 }
 
 /** Builds a Refusal; errno EINVAL unless given. */
-export function refuse(refused: string, errno: number = EINVAL): Refusal {
+export function refuse(refused: string, errno: number = ERRNO.EINVAL): Refusal {
   return { refused, errno };
 }
 

@@ -1,7 +1,9 @@
 import { rmSync, statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Command, parseCommandLine, UsageError } from '../../../src/cli/arguments.ts';
-import { bind, runBind, runUnbind, unbind } from '../../../src/cli/pci/bind.ts';
+import { runBind, runUnbind } from '../../../src/cli/pci/bind.ts';
+import { bind, unbind } from '../../../src/cli/pci/command.ts';
+import { bindPlan, unbindPlan } from '../../../src/cli/pci/plan.ts';
 import { VfioError } from '../../../src/support/errors.ts';
 import { FakeMachine } from '../../support/fake-sysfs.ts';
 
@@ -40,7 +42,9 @@ function run(command: Command, argv: readonly string[]): string[] {
   };
   const args = parseCommandLine(command, argv);
   const status =
-    command.name === 'bind' ? runBind(args, machine, print) : runUnbind(args, machine, print);
+    command.name === 'bind'
+      ? runBind(bindPlan(args), machine, print)
+      : runUnbind(unbindPlan(args), machine, print);
   expect(status).toBe(0);
   return lines;
 }
@@ -90,14 +94,14 @@ describe('ixy bind refuses', () => {
 
   it('an address where there is nothing', () => {
     expect(message('0000:09:10.0')).toBe(
-      '0000:09:10.0: no such PCI device; `ixy list` shows what there is',
+      '0000:09:10.0: there is no PCI device at this address; `ixy list` shows the VFs there are, and a PF makes them with `sudo ixy bind --vfs N PF` or `echo N | sudo tee /sys/class/net/PF/device/sriov_numvfs`',
     );
   });
 
   it('a device of another family', () => {
     machine.add('0000:04:00.0', { device: '1521', group: 50 });
-    expect(message('0000:04:00.0')).toBe(
-      '0000:04:00.0: expected a VF of the 82599 family, got device 8086:1521',
+    expect(message('0000:04:00.0')).toMatch(
+      /^0000:04:00.0: expected a VF of the 82599 family \(82599 VF 8086:10ed, .*\), got 8086:1521; `ixy list` shows the VFs there are$/,
     );
   });
 
@@ -116,18 +120,20 @@ describe('ixy bind refuses', () => {
 
   it('a Hyper-V variant', () => {
     machine.add('0000:06:00.0', { device: '152e', group: 50 });
-    expect(message('0000:06:00.0')).toMatch(/Hyper-V variant/);
+    expect(message('0000:06:00.0')).toMatch(/a Hyper-V VF, whose mailbox is not in hardware/);
   });
 
   it('any VF on a machine without an IOMMU, force or not', () => {
     machine.add('0000:07:10.0', { device: '10ed' });
-    expect(message('--force', '0000:07:10.0')).toMatch(/^0000:07:10.0: no IOMMU group/);
+    expect(message('--force', '0000:07:10.0')).toMatch(
+      /^0000:07:10.0: the device has no IOMMU group/,
+    );
   });
 
   it('any VF where vfio-pci is not loaded', () => {
     machine.remove();
     machine = card(new FakeMachine({ drivers: ['ixgbe', 'ixgbevf'] }));
-    expect(message(VF0)).toBe('0000:03:10.0: vfio-pci not loaded: modprobe vfio-pci');
+    expect(message(VF0)).toBe('0000:03:10.0: vfio-pci is not loaded; run `sudo modprobe vfio-pci`');
   });
 
   it('an interface that is up with an address', () => {
@@ -202,7 +208,9 @@ describe('ixy unbind refuses', () => {
   });
 
   it('an address where there is nothing', () => {
-    expect(refusal(unbind, '0000:09:10.0').message).toMatch(/no such PCI device/);
+    expect(refusal(unbind, '0000:09:10.0').message).toMatch(
+      /there is no PCI device at this address/,
+    );
   });
 
   it('a VF that a process holds, since the kernel would wait for it', () => {
@@ -317,7 +325,7 @@ describe('ixy bind', () => {
     machine.add('0000:07:10.2', { device: '10ed', driver: 'ixgbevf', group: 50 });
     expect(run(bind, ['0000:07:10.0'])).toEqual([
       '0000:07:10.0: no driver -> vfio-pci',
-      '0000:07:10.0: not ready yet: group 50 also holds 0000:07:10.2 bound to ixgbevf: run `ixy bind 0000:07:10.2`',
+      '0000:07:10.0: not ready yet: /dev/vfio/50: the IOMMU group of 0000:07:10.0 is not viable: 0000:07:10.2 is bound to ixgbevf; run `sudo ixy bind 0000:07:10.2` (or unbind it); the group is shared because its PCIe slot has no ACS',
     ]);
   });
 

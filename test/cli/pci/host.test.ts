@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseCommandLine } from '../../../src/cli/arguments.ts';
-import { bind } from '../../../src/cli/pci/bind.ts';
+import { bind, list } from '../../../src/cli/pci/command.ts';
 import { systemHost } from '../../../src/cli/pci/host.ts';
-import { list } from '../../../src/cli/pci/list.ts';
 import { FakeMachine } from '../../support/fake-sysfs.ts';
 
 let folder = '';
@@ -56,7 +55,7 @@ describe('--sysfs leads the commands to another tree', () => {
     try {
       machine.add('0000:03:10.0', { device: '10ed', group: 7 });
       expect(await output(list, '--sysfs', machine.sysfs)).toContain(
-        'no driver bound: run `ixy bind 0000:03:10.0`\n',
+        'got one bound to no driver; run `sudo ixy bind 0000:03:10.0`\n',
       );
       expect(await output(bind, '--sysfs', machine.sysfs, '--dry-run', '03:10.0')).toBe(
         `echo vfio-pci > ${machine.sysfs}/bus/pci/devices/0000:03:10.0/driver_override\n` +

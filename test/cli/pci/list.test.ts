@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../../../src/cli/arguments.ts';
-import { list, runList } from '../../../src/cli/pci/list.ts';
+import { list } from '../../../src/cli/pci/command.ts';
+import { runList } from '../../../src/cli/pci/list.ts';
 import { FakeMachine } from '../../support/fake-sysfs.ts';
 
 const PF = '0000:03:00.0';
@@ -80,51 +81,52 @@ describe('ixy list says of a VF', () => {
     use(new FakeMachine({ iommu: false }));
     machine.add(VF0, { device: '10ed', driver: 'ixgbevf' });
     expect(missing()).toBe(
-      'no IOMMU: add intel_iommu=on to the kernel command line (Intel), switch on VT-d or AMD-Vi in the firmware',
-    );
-  });
-
-  it('that there is no IOMMU in this virtual machine', () => {
-    use(new FakeMachine({ iommu: false }));
-    machine.add(VF0, { device: '10ed' });
-    machine.file('proc/cpuinfo', 'processor\t: 0\nflags\t\t: fpu hypervisor lahf_lm\n');
-    expect(missing()).toBe(
-      'no IOMMU: add intel_iommu=on to the kernel command line; a virtual machine also needs a virtual IOMMU from its hypervisor',
+      'the device has no IOMMU group, so the IOMMU is off; turn on VT-d or AMD-Vi in the firmware, put intel_iommu=on (or amd_iommu=on) on the kernel command line, reboot; in a VM give it a virtual IOMMU',
     );
   });
 
   it('that the IOMMU does not cover it', () => {
     machine.add(VF0, { device: '10ed' });
-    expect(missing()).toBe("no IOMMU group: the machine's IOMMU does not cover this device");
+    expect(missing()).toMatch(
+      /^the device has no IOMMU group, since the machine's IOMMU does not cover it; /,
+    );
   });
 
   it("that VFIO's no-IOMMU mode is not supported", () => {
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 0 });
     machine.file('sys/kernel/iommu_groups/0/name', 'vfio-noiommu\n');
-    expect(missing()).toMatch(/^group 0 is VFIO's no-IOMMU mode, which is not supported: add /);
+    expect(missing()).toMatch(
+      /^the device is in VFIO no-IOMMU mode, which this driver refuses: .*intel_iommu=on/,
+    );
   });
 
   it('that vfio-pci is not loaded', () => {
     use(new FakeMachine({ drivers: ['ixgbevf'] }));
     machine.add(VF0, { device: '10ed', driver: 'ixgbevf', group: 7 });
-    expect(missing()).toBe('vfio-pci not loaded: modprobe vfio-pci');
+    expect(missing()).toBe(
+      'expected a device bound to vfio-pci, got one that ixgbevf has; run `sudo modprobe vfio-pci`, then `sudo ixy bind 0000:03:10.0`',
+    );
   });
 
   it('that another driver has it', () => {
     machine.add(VF0, { device: '10ed', driver: 'ixgbevf', group: 7 });
-    expect(missing()).toBe('bound to ixgbevf: run `ixy bind 0000:03:10.0`');
+    expect(missing()).toBe(
+      'expected a device bound to vfio-pci, got one that ixgbevf has; run `sudo ixy bind 0000:03:10.0`',
+    );
   });
 
   it('that no driver has it', () => {
     machine.add(VF0, { device: '10ed', group: 7 });
-    expect(missing()).toBe('no driver bound: run `ixy bind 0000:03:10.0`');
+    expect(missing()).toBe(
+      'expected a device bound to vfio-pci, got one bound to no driver; run `sudo ixy bind 0000:03:10.0`',
+    );
   });
 
   it('that its group holds a VF bound elsewhere', () => {
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 7 });
     machine.add(VF1, { device: '10ed', driver: 'ixgbevf', group: 7 });
     expect(missing()).toBe(
-      'group 7 also holds 0000:03:10.2 bound to ixgbevf: run `ixy bind 0000:03:10.2`',
+      '/dev/vfio/7: the IOMMU group of 0000:03:10.0 is not viable: 0000:03:10.2 is bound to ixgbevf; run `sudo ixy bind 0000:03:10.2` (or unbind it); the group is shared because its PCIe slot has no ACS',
     );
   });
 
@@ -133,7 +135,7 @@ describe('ixy list says of a VF', () => {
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 7 });
     machine.add('0000:04:00.0', { device: '1521', driver: 'igb', group: 7 });
     expect(missing()).toBe(
-      'group 7 also holds 0000:04:00.0 bound to igb: bind that to vfio-pci too, or use a slot with ACS',
+      '/dev/vfio/7: the IOMMU group of 0000:03:10.0 is not viable: 0000:04:00.0 is bound to igb; bind that to vfio-pci too, or use a slot with ACS; the group is shared because its PCIe slot has no ACS',
     );
   });
 
@@ -141,14 +143,17 @@ describe('ixy list says of a VF', () => {
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 7 });
     const full = machine.access.bind(machine);
     machine.access = (path) => (path.endsWith('/dev/vfio/7') ? 'absent' : full(path));
-    expect(missing()).toBe('no /dev/vfio/7: a container has to be given this node');
+    expect(missing()).toBe(
+      '/dev/vfio/7: the file is missing though vfio-pci is loaded; in a container start it with --device=/dev/vfio/7',
+    );
   });
 
   it('that this user may not open the node', () => {
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 7 });
     machine.denied.add(`${machine.dev}/vfio/7`);
+    const uid = process.getuid?.();
     expect(missing()).toBe(
-      'no permission on /dev/vfio/7: see README, udev rule, or run `ixy bind --owner USER 0000:03:10.0` as root',
+      `/dev/vfio/7: no permission to read and write it; run \`sudo chown ${uid} /dev/vfio/7\`, or for good a udev rule: SUBSYSTEM=="vfio", OWNER="${uid}", MODE="0600"`,
     );
   });
 
@@ -156,12 +161,14 @@ describe('ixy list says of a VF', () => {
     const net = { name: 'eth0', mac: 'a0:36:9f:00:00:01', flags: '0x1002', operstate: 'down' };
     machine.add(PF, { device: '10fb', driver: 'ixgbe', totalVfs: 63, net });
     machine.add(VF0, { device: '10ed', driver: 'vfio-pci', group: 7, pf: PF });
-    expect(missing()).toBe('its PF 0000:03:00.0 is down and answers no VF: ip link set eth0 up');
+    expect(missing()).toBe(
+      'its PF 0000:03:00.0 is down and answers no VF; run `sudo ip link set eth0 up`',
+    );
   });
 
   it('that a Hyper-V variant is not supported', () => {
     machine.add(VF0, { device: '152e', driver: 'vfio-pci', group: 7 });
-    expect(missing()).toBe('Hyper-V variant: its mailbox is no use, not supported');
+    expect(missing()).toMatch(/a Hyper-V VF, whose mailbox is not in hardware/);
   });
 
   it('ready, where nothing is missing', () => {
@@ -186,7 +193,7 @@ describe('ixy list says of a VF', () => {
     machine.denied.add(`${machine.dev}/vfio/7`);
     expect(missing()).toBeNull();
     machine.denied.add(`${machine.dev}/iommu`);
-    expect(missing()).toMatch(/^no permission on \/dev\/vfio\/7:/);
+    expect(missing()).toMatch(/^\/dev\/vfio\/7: no permission /);
   });
 });
 
@@ -219,10 +226,10 @@ describe('ixy list', () => {
     expect(lines()).toEqual([
       'ADDRESS         FUNCTION    DRIVER    GROUP  NUMA  INTERFACE  LINK  MAC                STATUS',
       '0000:03:00.0    82599 PF    ixgbe     12     1     eth0       up    a0:36:9f:00:00:01  2 of 63 VFs',
-      '  0000:03:10.2  82599 VF 0  ixgbevf   40     1     eth0v1     down  02:09:c0:00:00:01  bound to ixgbevf: run `ixy bind 0000:03:10.2`',
-      '  0000:03:10.0  82599 VF 1  vfio-pci  40     1     -          -     -                  group 40 also holds 0000:03:10.2 bound to ixgbevf: run `ixy bind 0000:03:10.2`',
+      '  0000:03:10.2  82599 VF 0  ixgbevf   40     1     eth0v1     down  02:09:c0:00:00:01  expected a device bound to vfio-pci, got one that ixgbevf has as network interface eth0v1; run `sudo ixy bind 0000:03:10.2`',
+      '  0000:03:10.0  82599 VF 1  vfio-pci  40     1     -          -     -                  /dev/vfio/40: the IOMMU group of 0000:03:10.0 is not viable: 0000:03:10.2 is bound to ixgbevf; run `sudo ixy bind 0000:03:10.2` (or unbind it); the group is shared because its PCIe slot has no ACS',
       '0000:05:00.0    X550 PF     ixgbe     -      -     -          -     -                  no VFs: `ixy bind --vfs N 0000:05:00.0` makes up to 63',
-      '0000:06:10.0    X550 VF     -         41     -     -          -     -                  no driver bound: run `ixy bind 0000:06:10.0`',
+      '0000:06:10.0    X550 VF     -         41     -     -          -     -                  expected a device bound to vfio-pci, got one bound to no driver; run `sudo ixy bind 0000:06:10.0`',
       'group 40 is shared by 0000:03:10.0 (vfio-pci), 0000:03:10.2 (ixgbevf)',
     ]);
   });
@@ -259,7 +266,8 @@ describe('ixy list', () => {
       pf: '0000:03:00.0',
       vf: 1,
       ready: false,
-      missing: 'group 40 also holds 0000:03:10.2 bound to ixgbevf: run `ixy bind 0000:03:10.2`',
+      missing:
+        '/dev/vfio/40: the IOMMU group of 0000:03:10.0 is not viable: 0000:03:10.2 is bound to ixgbevf; run `sudo ixy bind 0000:03:10.2` (or unbind it); the group is shared because its PCIe slot has no ACS',
     });
   });
 

@@ -4,7 +4,8 @@
 // preload library in front of a model (IXY_PRELOAD_ERRNO, native/preload/injected.c); iommufd by fake-kernel.c.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ERRNO, REQUEST } from '../../../src/vfio/kernel/abi.ts';
+import { ERRNO } from '../../../src/support/linux.ts';
+import { IOCTL } from '../../../src/vfio/kernel/ioctl.ts';
 import { buildFakeKernel, type FakeKernel } from './fake-kernel.ts';
 import { type FakeSystem, fakeSystem } from './fake-sysfs.ts';
 import {
@@ -19,7 +20,7 @@ import {
 const A = '0000:03:10.1';
 const messages = (outcomes: readonly Outcome[]) => outcomes.map((o) => o.error?.message ?? 'done');
 
-type Errno = keyof typeof ERRNO | 'EFAULT';
+type Errno = keyof typeof ERRNO;
 /** A call, and what is said to each errno: a part of the message. */
 type Refusals = readonly (readonly [string, Readonly<Partial<Record<Errno, RegExp>>>])[];
 
@@ -140,7 +141,7 @@ function refusalsOf(step: Step, call: string, said: Refusals[number][1]): Expect
   }));
 }
 
-const numbered = (errno: Errno) => (errno === 'EFAULT' ? 14 : ERRNO[errno]);
+const numbered = (errno: Errno) => ERRNO[errno];
 
 /** What came out other than expected, a line each. */
 function judge(expected: readonly Expectation[], outcomes: readonly Outcome[]): string[] {
@@ -287,7 +288,7 @@ describe('every call', () => {
       IOAS_UNMAP: 'UNMAP',
     };
     const atClose = ['DEVICE_DETACH_IOMMUFD_PT', 'DESTROY'];
-    const missing = Object.keys(REQUEST)
+    const missing = Object.keys(IOCTL)
       .map(short)
       .filter((name) => !atClose.includes(name) && !tested.has(spelled[name] ?? name));
     expect(missing).toEqual([]);

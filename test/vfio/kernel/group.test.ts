@@ -134,7 +134,7 @@ describe('group and container over the stand-in for the kernel', () => {
     const outcomes = await run([['open', A]], { FAKE_GROUP: 'blocked' });
     expect(messages(outcomes)).toEqual([
       expect.stringMatching(
-        /open VF \(\/dev\/vfio\/7\): EBUSY: the IOMMU group of 0000:03:10.1 is not viable: 0000:03:00.0 is bound to ixgbe; run `sudo ixy bind 0000:03:00.0`/,
+        /open VF \(\/dev\/vfio\/7\): EBUSY: the IOMMU group of 0000:03:10.1 is not viable: 0000:03:00.0 is bound to ixgbe; bind that to vfio-pci too, or use a slot with ACS/,
       ),
     ]);
     expect(kernel.requests()).toEqual(['CLOSE group', 'CLOSE container']);

@@ -3,6 +3,7 @@ import {
   decodeSetIrqsCommand,
   encodeSetIrqsCommand,
   encodeSetIrqsReply,
+  vectorRuns,
 } from '../../../src/vfio/user/irq-messages.ts';
 import { encoded, hex, message, plain, withWord } from './bytes.ts';
 
@@ -59,4 +60,39 @@ test('DEVICE_SET_IRQS has the bytes of the specification, both ways', () => {
 
 test('eventfds announced but not sent disconnect the range', () => {
   expect(decodeSetIrqsCommand(message(SET), 0, COUNTS)).toMatchObject({ count: 3, data: 4 });
+});
+
+describe('a set of eventfds', () => {
+  const none = [false, false, false];
+
+  test('without holes is one message', () => {
+    expect(vectorRuns([7, 8, 9], none, 8)).toEqual([{ start: 0, count: 3, fds: [7, 8, 9] }]);
+  });
+
+  test('with holes is a message for each run, and none for what was never connected', () => {
+    expect(vectorRuns([7, -1, 9], none, 8)).toEqual([
+      { start: 0, count: 1, fds: [7] },
+      { start: 2, count: 1, fds: [9] },
+    ]);
+  });
+
+  test('disconnects what was connected and is no longer wanted', () => {
+    expect(vectorRuns([7, -1, -1], [true, true, true], 8)).toEqual([
+      { start: 0, count: 1, fds: [7] },
+      { start: 1, count: 2, fds: [] },
+    ]);
+  });
+
+  test('is cut where the server takes fewer fds in a message', () => {
+    expect(vectorRuns([7, 8, 9], none, 2)).toEqual([
+      { start: 0, count: 2, fds: [7, 8] },
+      { start: 2, count: 1, fds: [9] },
+    ]);
+    expect(vectorRuns([7, 8], none, 0)).toHaveLength(2);
+  });
+
+  test('of nothing sends nothing where nothing is connected', () => {
+    expect(vectorRuns([-1, -1, -1], none, 8)).toEqual([]);
+    expect(vectorRuns([], [], 8)).toEqual([]);
+  });
 });

@@ -46,17 +46,21 @@ async function wrongAddresses(bench) {
 
 async function nothingLoaded(bench) {
   const { guest } = bench;
-  await listSays(bench, /^vfio-pci not loaded: modprobe vfio-pci$/);
-  await bench.refused(`bind ${PAIR}`, /0000:00:05\.0: vfio-pci not loaded: modprobe vfio-pci/);
+  const cure = 'run `sudo modprobe vfio-pci`, then `sudo ixy bind 0000:00:0[56].0`';
+  await listSays(bench, new RegExp(`got one bound to no driver; ${cure}$`));
+  await bench.refused(
+    `bind ${PAIR}`,
+    /0000:00:05\.0: vfio-pci is not loaded; run `sudo modprobe vfio-pci`/,
+  );
   await guest.ok('load ixgbevf');
   await bench.refused(
     FORWARD,
-    /\(0000:00:05\.0\): EBUSY: expected a device bound to vfio-pci, got one that ixgbevf has as network interface eth\d; run `sudo ixy bind 0000:00:05\.0`/,
+    /\(0000:00:05\.0\): EBUSY: expected a device bound to vfio-pci, got one that ixgbevf has as network interface eth\d; run `sudo modprobe vfio-pci`, then `sudo ixy bind 0000:00:05\.0`/,
   );
   await guest.ok('rmmod ixgbevf');
   await bench.refused(
     FORWARD,
-    /\(0000:00:05\.0\): ENODEV: .*got one bound to no driver; run `sudo ixy bind 0000:00:05\.0`/,
+    /\(0000:00:05\.0\): ENODEV: .*got one bound to no driver; run `sudo modprobe vfio-pci`, then `sudo ixy bind 0000:00:05\.0`/,
   );
 }
 
@@ -65,7 +69,7 @@ async function bound(bench) {
   await guest.ok('load vfio-pci');
   const dry = await guest.ok(bench.ixy(`bind --dry-run ${PAIR}`), RUN_MS);
   expectMatch(dry, /driver_override/, 'ixy bind --dry-run');
-  await listSays(bench, /^no driver bound: run `ixy bind 0000:00:0[56]\.0`$/);
+  await listSays(bench, /got one bound to no driver; run `sudo ixy bind 0000:00:0[56]\.0`$/);
   await guest.ok(bench.ixy(`bind ${PAIR}`), RUN_MS);
   for (const device of DEVICES) await groupOf(guest, device);
   // udev would load this with the first group.
@@ -94,7 +98,11 @@ async function withoutRights(bench) {
   // As udev's own rules leave it: everybody may open the container, root alone a group.
   await guest.ok('chmod 666 /dev/vfio/vfio; chmod 600 /dev/vfio/[0-9]*');
   const group = await groupOf(guest, DEVICES[0]);
-  await listSays(bench, /^no permission on \/dev\/vfio\/\d+: see README, udev rule, or/, AS_USER);
+  await listSays(
+    bench,
+    /^\/dev\/vfio\/\d+: no permission to read and write it; run `sudo chown/,
+    AS_USER,
+  );
   await bench.refused(
     FORWARD,
     new RegExp(
@@ -216,9 +224,12 @@ export function firstErrors(context) {
 
 async function noIommu(bench) {
   const { guest } = bench;
-  await listSays(bench, /^no IOMMU: add intel_iommu=on to the kernel command line/);
+  await listSays(bench, /^the device has no IOMMU group, so the IOMMU is off; .*intel_iommu=on/);
   await guest.ok('load vfio-pci');
-  await bench.refused(`bind ${PAIR}`, /0000:00:05\.0: no IOMMU: add intel_iommu=on/);
+  await bench.refused(
+    `bind ${PAIR}`,
+    /0000:00:05\.0: the device has no IOMMU group, so the IOMMU is off; .*intel_iommu=on/,
+  );
   await bench.refused(
     FORWARD,
     /\(0000:00:05\.0\): ENODEV: the device has no IOMMU group, so the IOMMU is off; .*intel_iommu=on .*kernel command line/,

@@ -6,24 +6,31 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ERRNO } from '../../../src/support/linux.ts';
+import {
+  GROUP_FLAG,
+  IOAS_MAP_FLAG,
+  IOCTL,
+  IOMMU_CAP,
+  IOMMU_INFO_FLAG,
+  VFIO_API_VERSION,
+  VFIO_TYPE1v2_IOMMU,
+} from '../../../src/vfio/kernel/ioctl.ts';
+import { SHAPES, type StructName, structType } from '../../../src/vfio/kernel/structs.ts';
 import {
   DEVICE_FLAG,
   DMA_MAP_FLAG,
-  ERRNO,
-  GROUP_FLAG,
-  IOAS_MAP_FLAG,
-  IOMMU_CAP,
-  IOMMU_INFO_FLAG,
+  DMA_UNMAP_FLAG,
   IRQ,
-  IRQ_SET_FLAG,
+  IRQ_ACTION,
+  IRQ_DATA,
+  IRQ_FLAG,
+  PCI_IRQS,
+  PCI_REGIONS,
   REGION,
   REGION_CAP,
   REGION_FLAG,
-  REQUEST,
-  VFIO_API_VERSION,
-  VFIO_TYPE1v2_IOMMU,
-} from '../../../src/vfio/kernel/abi.ts';
-import { SHAPES, type StructName, structType } from '../../../src/vfio/kernel/structs.ts';
+} from '../../../src/vfio/linux-vfio.ts';
 
 const REQUESTS = {
   VFIO_GET_API_VERSION: 0x3b64,
@@ -97,7 +104,7 @@ const STRUCTS = Object.keys(LAYOUTS) as StructName[];
 
 describe('the ABI in literals', () => {
   it('has these requests and no other', () => {
-    expect(REQUEST).toEqual(REQUESTS);
+    expect(IOCTL).toEqual(REQUESTS);
   });
 
   it('has these constants', () => {
@@ -111,11 +118,15 @@ describe('the ABI in literals', () => {
     expect(IOMMU_INFO_FLAG).toEqual({ PGSIZES: 1, CAPS: 2 });
     expect(DMA_MAP_FLAG).toEqual({ READ: 1, WRITE: 2 });
     expect(IOAS_MAP_FLAG).toEqual({ FIXED_IOVA: 1, WRITEABLE: 2, READABLE: 4 });
-    expect(IRQ_SET_FLAG).toEqual({ DATA_NONE: 1, DATA_EVENTFD: 4, ACTION_TRIGGER: 0x20 });
+    expect(DMA_UNMAP_FLAG).toEqual({ ALL: 2 });
+    expect(IRQ_FLAG).toEqual({ EVENTFD: 1, MASKABLE: 2, AUTOMASKED: 4, NORESIZE: 8 });
+    expect(IRQ_DATA).toEqual({ NONE: 1, BOOL: 2, EVENTFD: 4 });
+    expect(IRQ_ACTION).toEqual({ MASK: 8, UNMASK: 0x10, TRIGGER: 0x20 });
     expect(IOMMU_CAP).toEqual({ IOVA_RANGE: 1, DMA_AVAIL: 3 });
     expect(REGION_CAP).toEqual({ SPARSE_MMAP: 1 });
-    expect(REGION).toEqual({ BAR0: 0, CONFIG: 7 });
-    expect(IRQ).toEqual({ MSIX: 2 });
+    expect(REGION).toEqual({ BAR0: 0, BAR3: 3, ROM: 6, CONFIG: 7, VGA: 8 });
+    expect(IRQ).toEqual({ INTX: 0, MSI: 1, MSIX: 2, ERR: 3, REQ: 4 });
+    expect([PCI_REGIONS, PCI_IRQS]).toEqual([9, 5]);
   });
 
   it('knows the structs that are written out here, and no other', () => {
@@ -146,15 +157,32 @@ const VFIO_CONSTANTS = {
   VFIO_IOMMU_INFO_CAPS: 2,
   VFIO_DMA_MAP_FLAG_READ: 1,
   VFIO_DMA_MAP_FLAG_WRITE: 2,
+  VFIO_DMA_UNMAP_FLAG_ALL: 2,
+  VFIO_IRQ_INFO_EVENTFD: 1,
+  VFIO_IRQ_INFO_MASKABLE: 2,
+  VFIO_IRQ_INFO_AUTOMASKED: 4,
+  VFIO_IRQ_INFO_NORESIZE: 8,
   VFIO_IRQ_SET_DATA_NONE: 1,
+  VFIO_IRQ_SET_DATA_BOOL: 2,
   VFIO_IRQ_SET_DATA_EVENTFD: 4,
+  VFIO_IRQ_SET_ACTION_MASK: 8,
+  VFIO_IRQ_SET_ACTION_UNMASK: 0x10,
   VFIO_IRQ_SET_ACTION_TRIGGER: 0x20,
   VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE: 1,
   VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL: 3,
   VFIO_REGION_INFO_CAP_SPARSE_MMAP: 1,
   VFIO_PCI_BAR0_REGION_INDEX: 0,
+  VFIO_PCI_BAR3_REGION_INDEX: 3,
+  VFIO_PCI_ROM_REGION_INDEX: 6,
   VFIO_PCI_CONFIG_REGION_INDEX: 7,
+  VFIO_PCI_VGA_REGION_INDEX: 8,
+  VFIO_PCI_NUM_REGIONS: 9,
+  VFIO_PCI_INTX_IRQ_INDEX: 0,
+  VFIO_PCI_MSI_IRQ_INDEX: 1,
   VFIO_PCI_MSIX_IRQ_INDEX: 2,
+  VFIO_PCI_ERR_IRQ_INDEX: 3,
+  VFIO_PCI_REQ_IRQ_INDEX: 4,
+  VFIO_PCI_NUM_IRQS: 5,
 };
 const IOMMUFD_CONSTANTS = {
   IOMMU_IOAS_MAP_FIXED_IOVA: 1,

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Iova } from '../../../src/memory/iova.ts';
-import { VfioError } from '../../../src/support/errors.ts';
-import type { DmaMapping } from '../../../src/vfio/device.ts';
-import { DmaTable } from '../../../src/vfio/user/dma-table.ts';
-import { vectorRuns } from '../../../src/vfio/user/vector-runs.ts';
+import type { Iova } from '../../src/memory/iova.ts';
+import { VfioError } from '../../src/support/errors.ts';
+import type { DmaMapping } from '../../src/vfio/device.ts';
+import { DmaTable } from '../../src/vfio/dma-table.ts';
 
 const MB2 = 0x20_0000;
 
@@ -60,40 +59,5 @@ describe('a DMA mapping', () => {
     expect(errnoOf(() => table.checkUnmap(2 ** 32 + 4096, 4096))).toBe(22);
     expect(errnoOf(() => table.checkUnmap(2 ** 32, 2 * MB2))).toBe(22);
     expect(errnoOf(() => table.checkUnmap(2 ** 32, MB2))).toBe(0);
-  });
-});
-
-describe('a set of eventfds', () => {
-  const none = [false, false, false];
-
-  test('without holes is one message', () => {
-    expect(vectorRuns([7, 8, 9], none, 8)).toEqual([{ start: 0, count: 3, fds: [7, 8, 9] }]);
-  });
-
-  test('with holes is a message for each run, and none for what was never connected', () => {
-    expect(vectorRuns([7, -1, 9], none, 8)).toEqual([
-      { start: 0, count: 1, fds: [7] },
-      { start: 2, count: 1, fds: [9] },
-    ]);
-  });
-
-  test('disconnects what was connected and is no longer wanted', () => {
-    expect(vectorRuns([7, -1, -1], [true, true, true], 8)).toEqual([
-      { start: 0, count: 1, fds: [7] },
-      { start: 1, count: 2, fds: [] },
-    ]);
-  });
-
-  test('is cut where the server takes fewer fds in a message', () => {
-    expect(vectorRuns([7, 8, 9], none, 2)).toEqual([
-      { start: 0, count: 2, fds: [7, 8] },
-      { start: 2, count: 1, fds: [9] },
-    ]);
-    expect(vectorRuns([7, 8], none, 0)).toHaveLength(2);
-  });
-
-  test('of nothing sends nothing where nothing is connected', () => {
-    expect(vectorRuns([-1, -1, -1], none, 8)).toEqual([]);
-    expect(vectorRuns([], [], 8)).toEqual([]);
   });
 });

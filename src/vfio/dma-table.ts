@@ -2,17 +2,14 @@
 // contract in device.ts names, whatever the server thinks of it: servers differ in whether they
 // forgive an unmap of nothing or of a part. Sends nothing.
 
-import { formatRanges, type IovaRange, rangesHold } from '../../memory/iova.ts';
-import { VfioError } from '../../support/errors.ts';
-import type { DmaMapping } from '../device.ts';
+import { formatRanges, type IovaRange, rangesHold } from '../memory/iova.ts';
+import { VfioError } from '../support/errors.ts';
+import { ERRNO } from '../support/linux.ts';
+import type { DmaMapping } from './device.ts';
 
 const PAGE = 4096;
-const ENOENT = 2;
-const EEXIST = 17;
-const EINVAL = 22;
-const ENOSPC = 28;
 
-/** See the head of this file. */
+/** What one device has mapped, by IOVA. */
 export class DmaTable {
   private readonly sizes = new Map<number, number>();
   private readonly limit: number;
@@ -36,20 +33,20 @@ export class DmaTable {
     const { iova, sizeBytes, fd, fdOffset } = mapping;
     if (!isPages(iova) || !isPages(sizeBytes) || sizeBytes === 0 || !isPages(fdOffset) || fd < 0) {
       const detail = `expected multiples of 4096 and an fd, got IOVA ${iova}, ${sizeBytes} bytes, fd ${fd} offset ${fdOffset}`;
-      throw new VfioError('map DMA', EINVAL, this.path, detail);
+      throw new VfioError('map DMA', ERRNO.EINVAL, this.path, detail);
     }
     if (!rangesHold(this.ranges, iova, sizeBytes)) {
       const detail = `expected ${span(iova, sizeBytes)} inside ${formatRanges(this.ranges)}`;
-      throw new VfioError('map DMA', EINVAL, this.path, detail);
+      throw new VfioError('map DMA', ERRNO.EINVAL, this.path, detail);
     }
     const other = this.overlapping(iova, sizeBytes);
     if (other !== null) {
       const detail = `${span(iova, sizeBytes)} overlaps the mapping ${span(...other)}`;
-      throw new VfioError('map DMA', EEXIST, this.path, detail);
+      throw new VfioError('map DMA', ERRNO.EEXIST, this.path, detail);
     }
     if (this.sizes.size >= this.limit) {
       const detail = `expected at most ${this.limit} mappings, which is what the server takes`;
-      throw new VfioError('map DMA', ENOSPC, this.path, detail);
+      throw new VfioError('map DMA', ERRNO.ENOSPC, this.path, detail);
     }
   }
 
@@ -63,10 +60,10 @@ export class DmaTable {
     const other = this.overlapping(iova, sizeBytes);
     if (other === null) {
       const detail = `nothing is mapped at ${span(iova, sizeBytes)}`;
-      throw new VfioError('unmap DMA', ENOENT, this.path, detail);
+      throw new VfioError('unmap DMA', ERRNO.ENOENT, this.path, detail);
     }
     const detail = `expected a whole mapping, such as ${span(...other)}, got ${span(iova, sizeBytes)}`;
-    throw new VfioError('unmap DMA', EINVAL, this.path, detail);
+    throw new VfioError('unmap DMA', ERRNO.EINVAL, this.path, detail);
   }
 
   remove(iova: number): void {
