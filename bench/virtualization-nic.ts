@@ -59,7 +59,7 @@ function wire(budget: number): number {
 phases.ready();
 try {
   const both = { step: (budget: number) => wire(budget) + nic.step(budget) };
-  runModel({ nic: both, server, stop, intervalSeconds: 0, report: () => {} });
+  await runModel({ nic: both, server, stop, intervalSeconds: 0, report: () => {} });
   phases.report();
 } finally {
   model.close();

@@ -113,12 +113,7 @@ async function compileProject(root, { config, sources }) {
 }
 
 /** Programs that somebody waits for at their start: loading one file takes 60 to 80 ms less than loading 60 (node 20). */
-const BUNDLED = [
-  'cli/l2fwd/command.js',
-  'cli/l2fwd/worker.js',
-  'cli/model/child.js',
-  'cli/model/worker.js',
-];
+const BUNDLED = ['cli/l2fwd/command.js', 'cli/l2fwd/worker.js', 'cli/model/command.js'];
 
 /**
  * Puts a program of dist into one file, in its place. What it says of its place stays as it was, so that code copies
@@ -142,7 +137,7 @@ async function bundleProgram(root, name) {
     input,
     platform: 'node',
     // main.js knows a wrong command line of a command by the class of the error.
-    external: name === 'cli/l2fwd/command.js' ? [/^node:/, /arguments\.js$/] : [/^node:/],
+    external: [/^node:/, /arguments\.js$/],
     plugins: [places],
   });
   try {

@@ -115,6 +115,18 @@ export function secondsOption(args: ParsedArguments, name: string, high: number)
   throw new UsageError(`--${name}: expected seconds above 0 and up to ${high}, got '${text}'`);
 }
 
+/** The option of a command that runs for a while. */
+export const DURATION_OPTION: OptionSpec = {
+  type: 'string',
+  value: 'SECONDS',
+  help: 'stop after that long',
+};
+
+/** Reads DURATION_OPTION; 0 where it was not given. @throws UsageError */
+export function durationSeconds(args: ParsedArguments): number {
+  return textOption(args, 'duration') === undefined ? 0 : secondsOption(args, 'duration', 1e6);
+}
+
 /** The option of a command that reports while it runs. */
 export const INTERVAL_OPTION: OptionSpec = {
   type: 'string',

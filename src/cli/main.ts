@@ -3,7 +3,6 @@
 // wrong into one line and an exit status: 0 done, 1 failed at run time, 2 bad usage.
 
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
-import { failed } from './run/failed.ts';
 
 interface Entry {
   readonly summary: string;
@@ -76,5 +75,10 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = failed(error);
+  process.stderr.write(`ixy: ${(error as Error).message}\n`);
+  // A RangeError or TypeError is what the library says of a wrong value, so of the command line here.
+  process.exitCode =
+    error instanceof UsageError || error instanceof RangeError || error instanceof TypeError
+      ? 2
+      : 1;
 }

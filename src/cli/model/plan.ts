@@ -1,11 +1,12 @@
-// What `ixy model` is told, checked, in the form in which its Worker gets it: options of the
-// command line to ports, VFs, MACs. Makes nothing.
+// What `ixy model` is told, checked: options of the command line to ports, VFs, MACs. Makes nothing.
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePortSpec } from '../../model/ports/spec.ts';
 import type { PfPersonality } from '../../model/types.ts';
+import type { MacBytes } from '../../support/mac.ts';
 import {
+  durationSeconds,
   flagOption,
   INTERVAL_OPTION,
   integerOption,
@@ -15,6 +16,7 @@ import {
   textOption,
   UsageError,
 } from '../arguments.ts';
+import { stationMac } from '../run/mac-option.ts';
 
 /** Ports that a command line can describe. */
 export const MAX_PORTS = 8;
@@ -32,16 +34,23 @@ export interface PortSetup {
   /** Port SPEC. */
   readonly wire: string;
   /** 6 bytes a VF, as the PF assigned them; null: none. */
-  readonly macs: readonly (Uint8Array | null)[];
+  readonly macs: readonly (MacBytes | null)[];
 }
 
-/** A model to be served; can be posted to a Worker. */
-export interface ModelSetup {
+/** A model to be served, and what it prints meanwhile. */
+export interface ModelPlan {
   readonly ports: readonly PortSetup[];
   readonly directory: string;
+  readonly trapAll: boolean;
+  /** 0: no end. */
+  readonly durationSeconds: number;
   /** Between two reports; 0: only the last one. */
   readonly intervalSeconds: number;
-  readonly trapAll: boolean;
+  /** Ends when standard input does; signals are the parent's. */
+  readonly exitWithStdin: boolean;
+  readonly json: boolean;
+  /** Rates while it runs, and what clients do. */
+  readonly verbose: boolean;
 }
 
 /** The options that describe a model. */
@@ -88,10 +97,10 @@ function portOption(port: number): OptionSpec {
 }
 
 /**
- * Reads MODEL_OPTIONS.
+ * Reads the command line of `ixy model`.
  * @throws UsageError
  */
-export function modelSetup(args: ParsedArguments): ModelSetup {
+export function modelPlan(args: ParsedArguments): ModelPlan {
   const portCount = integerOption(args, 'ports', 1, MAX_PORTS);
   const vfs = integerOption(args, 'vfs', 1, MAX_VFS);
   const pf = personality(textOption(args, 'pf') ?? '');
@@ -110,15 +119,13 @@ export function modelSetup(args: ParsedArguments): ModelSetup {
       macs: row,
     })),
     directory: textOption(args, 'dir') ?? '',
-    intervalSeconds: intervalSeconds(args),
     trapAll: flagOption(args, 'trap-all'),
+    durationSeconds: durationSeconds(args),
+    intervalSeconds: intervalSeconds(args),
+    exitWithStdin: flagOption(args, 'exit-with-stdin'),
+    json: flagOption(args, 'json'),
+    verbose: flagOption(args, 'verbose'),
   };
-}
-
-/** "02:09:c0:00:00:01", or "none". */
-export function formatMac(mac: Uint8Array | null): string {
-  if (mac === null) return 'none';
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 function personality(name: string): PfPersonality {
@@ -136,15 +143,15 @@ function portSpec(spec: string): string {
   return spec;
 }
 
-function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (Uint8Array | null)[][] {
+function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (MacBytes | null)[][] {
   const macs = Array.from({ length: ports }, (_, port) =>
-    Array.from({ length: vfs }, (_, vf): Uint8Array | null =>
+    Array.from({ length: vfs }, (_, vf): MacBytes | null =>
       Uint8Array.of(0x02, 0x09, 0xc0, 0x00, port, vf),
     ),
   );
   const given = args.values.mac;
   for (const text of Array.isArray(given) ? (given as readonly string[]) : []) {
-    const match = /^(\d{1,3})\.(\d{1,3})=(none|[0-9a-f]{2}(?::[0-9a-f]{2}){5})$/i.exec(text);
+    const match = /^(\d{1,3})\.(\d{1,3})=(none|[0-9a-f:]{17})$/i.exec(text);
     const row = macs[Number(match?.[1])];
     const vf = Number(match?.[2]);
     if (match === null || row === undefined || vf >= vfs) {
@@ -153,13 +160,7 @@ function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (Uint8
         `--mac: expected P.V=MAC or P.V=none with P.V from 0.0 to ${last}, got '${text}'`,
       );
     }
-    row[vf] = match[3] === 'none' ? null : stationMac(match[3]);
+    row[vf] = match[3] === 'none' ? null : stationMac('--mac', match[3]);
   }
   return macs;
-}
-
-function stationMac(text: string): Uint8Array {
-  const bytes = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
-  if ((bytes[0] & 1) === 0 && bytes.some((byte) => byte !== 0)) return bytes;
-  throw new UsageError(`--mac: expected a unicast MAC that is not all zeros, got '${text}'`);
 }

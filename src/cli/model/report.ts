@@ -1,7 +1,13 @@
-// The JSON object with which a model says how it is doing: `ixy model`, and the one that a command starts for itself.
+// What a model prints: which sockets it serves, then how it is doing; lines for a person, or the JSON
+// objects that a command reads of the model it has started for itself.
 
 import type { NicCounters } from '../../model/nic.ts';
 import { type LatencyCounts, type LatencyRow, latencyRow } from '../../model/ports/latency.ts';
+import { formatMac } from '../../support/mac.ts';
+import { countersLine } from '../run/counters-line.ts';
+import { latencyLine } from '../run/latency-line.ts';
+import type { Session } from '../run/session.ts';
+import type { ModelPlan } from './plan.ts';
 
 /** How the model itself is doing. */
 export interface ModelLoad {
@@ -11,7 +17,7 @@ export interface ModelLoad {
   readonly latency: readonly LatencyCounts[];
 }
 
-/** See the head of this file. */
+/** How a model is doing, as JSON. */
 export interface ModelReport {
   readonly seconds: number;
   /** Always empty: the model has no devices of its own; the key is there because every command has it. */
@@ -21,12 +27,64 @@ export interface ModelReport {
   readonly latency: readonly LatencyRow[];
 }
 
-/** @param seconds since the start, to three places */
-export function modelReport(
-  seconds: number,
-  ports: readonly NicCounters[],
-  load: ModelLoad,
-): ModelReport {
-  const idle = Math.round(load.idle * 1000) / 1000;
-  return { seconds, devices: [], ports, idle, latency: load.latency.map(latencyRow) };
+/** Prints lines for a person, or JSON. */
+export class Printer {
+  private readonly session: Session;
+  private readonly plan: ModelPlan;
+  private last: readonly NicCounters[] = [];
+  private lastSeconds = 0;
+
+  constructor(session: Session, plan: ModelPlan) {
+    this.session = session;
+    this.plan = plan;
+  }
+
+  /** @param sockets one a VF, by port and VF */
+  ready(sockets: readonly string[]): void {
+    const vfs = this.plan.ports.flatMap(({ macs }, port) =>
+      macs.map((mac, vf) => ({ port, vf, mac })),
+    );
+    for (const [i, { port, vf, mac }] of vfs.entries()) {
+      const socket = sockets[i];
+      const text = mac === null ? null : formatMac(mac);
+      if (this.plan.json) this.line({ socket, mac: text, port, vf });
+      else this.session.print(`${socket} ${text ?? 'none'}`);
+    }
+    if (this.plan.json) this.line({ ready: true });
+    else this.session.print('ready');
+  }
+
+  counters(rows: readonly NicCounters[], load: ModelLoad, final: boolean): void {
+    const { seconds, roundedSeconds } = this.session;
+    if (this.plan.json) {
+      const idle = Math.round(load.idle * 1000) / 1000;
+      const latency = load.latency.map(latencyRow);
+      const report: ModelReport = {
+        seconds: roundedSeconds,
+        devices: [],
+        ports: rows,
+        idle,
+        latency,
+      };
+      this.line(final ? { ...report, final } : report);
+    } else if (final) {
+      for (const row of rows) this.session.print(countersLine(row));
+      for (const counts of load.latency) this.session.print(latencyLine(latencyRow(counts)));
+    } else if (this.plan.verbose) {
+      for (const [i, row] of rows.entries()) this.session.print(this.rates(row, i, seconds));
+    }
+    this.last = rows;
+    this.lastSeconds = seconds;
+  }
+
+  private rates(row: NicCounters, i: number, seconds: number): string {
+    const elapsed = Math.max(seconds - this.lastSeconds, 1e-3);
+    const mpps = (now: number, before = 0): string => ((now - before) / elapsed / 1e6).toFixed(2);
+    const last = this.last[i];
+    return `[p${row.port}v${row.vf}] to VF: ${mpps(row.delivered, last?.delivered)} Mpps, came back: ${mpps(row.sinkReceived, last?.sinkReceived)} Mpps`;
+  }
+
+  private line(value: object): void {
+    this.session.print(JSON.stringify(value));
+  }
 }

@@ -1,6 +1,6 @@
-// The model that a command runs when it is given no address: a child process
-// (model/child.ts) over vfio-user, in a folder of its own. The child ends with our
-// end of its standard input, so that a killed command leaves no model behind.
+// The model that a command runs when it is given no address: `ixy model` as a child process over
+// vfio-user, in a folder of its own. The child ends with our end of its standard input, so that a
+// killed command leaves no model behind.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { UsageError } from '../arguments.ts';
 import { MAX_PORTS } from '../model/plan.ts';
 import type { ModelReport } from '../model/report.ts';
 
-const CHILD = fileURLToPath(new URL('../../../dist/cli/model/child.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 /** A model that is not ready by then is not going to be. */
 const READY_MS = 10_000;
 /** The model reports within a second of being told to end. */
@@ -31,7 +31,7 @@ export interface HostedModelSetup {
   readonly pfMtu?: number;
 }
 
-/** See the head of this file. */
+/** A command's own model. */
 export class HostedModel {
   /** Rows of the last report of the model. */
   rows: readonly NicCounters[] = [];
@@ -52,7 +52,7 @@ export class HostedModel {
   ) {
     // Made and removed by the model, so that it goes too where this process is killed.
     this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
-    const args = [CHILD, '--dir', this.folder];
+    const args = [MAIN, 'model', '--json', '--exit-with-stdin', '--dir', this.folder];
     args.push('--ports', String(setup.ports.length), '--vfs', String(setup.vfs));
     // The PF that answers the first question: each protocol version that is refused costs 24 messages.
     args.push('--pf', NEWEST_PF);
@@ -138,11 +138,9 @@ export class HostedModel {
   }
 
   private take(line: string): void {
-    const message = JSON.parse(line) as { ready: true } | ModelReport;
-    if ('ready' in message) {
-      this.ready?.();
-      return;
-    }
+    const message = JSON.parse(line) as { socket: string } | { ready: true } | ModelReport;
+    if ('ready' in message) this.ready?.();
+    if (!('ports' in message)) return;
     this.rows = message.ports;
     this.load = { idle: message.idle, latency: message.latency };
   }

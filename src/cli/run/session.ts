@@ -4,7 +4,22 @@
 /** How often the devices are looked at, so that a lost one ends the command within a second. */
 const CHECK_MS = 250;
 
-/** See the head of this file. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** How a session is to end, and how often it ticks. */
+export interface SessionOptions {
+  /** 0: no end. */
+  readonly durationSeconds: number;
+  /** Between two ticks, 0: none. Default 1. */
+  readonly intervalSeconds?: number;
+  /**
+   * Ends when standard input does. Signals are then left to whoever holds the other end: terminals and service managers
+   * send them to both, and a model would be gone before its VFs were closed.
+   */
+  readonly exitWithStdin?: boolean;
+}
+
+/** One run of a command, from its start to its exit status. */
 export class Session {
   private readonly durationSeconds: number;
   private readonly intervalSeconds: number;
@@ -21,13 +36,12 @@ export class Session {
     this.stopAll();
   };
 
-  /** @param options durationSeconds: 0 for no end; intervalSeconds: between two ticks, 0 for none, default 1 */
-  constructor(options: { readonly durationSeconds: number; readonly intervalSeconds?: number }) {
+  constructor(options: SessionOptions) {
     this.durationSeconds = options.durationSeconds;
     this.intervalSeconds = options.intervalSeconds ?? 1;
-    process.on('SIGINT', this.onSignal);
-    process.on('SIGTERM', this.onSignal);
-    process.on('SIGHUP', this.onSignal);
+    const { exitWithStdin = false } = options;
+    for (const signal of SIGNALS) process.on(signal, exitWithStdin ? () => {} : this.onSignal);
+    if (exitWithStdin) this.followStdin();
     process.stdout.on('error', this.onPipe);
   }
 
@@ -102,6 +116,13 @@ export class Session {
     });
     for (const timer of timers) clearInterval(timer);
     clearTimeout(end);
+  }
+
+  private followStdin(): void {
+    for (const event of ['end', 'close', 'error']) process.stdin.on(event, () => this.end());
+    process.stdin.resume();
+    // A pipe that stays open must not keep a process alive that ended for another reason.
+    (process.stdin as Partial<{ unref(): void }>).unref?.();
   }
 
   private stopAll(): void {

@@ -1,6 +1,7 @@
 // The loop of a model that serves: moves the NIC, looks at the sockets now and then, sleeps when
 // nothing moves. A doorbell in shared memory wakes nobody, so sleep is short; a message on a
-// socket does. Runs in a Worker, whose main thread owns signals and printing (design: threads).
+// socket does. The loop gives way to the event loop of its thread every few milliseconds, so that
+// one thread is enough for a model, its signals, its clocks and its output.
 
 import { readUs, systemClock } from '../../support/clock.ts';
 import { native } from '../../support/native.ts';
@@ -11,7 +12,7 @@ export interface LoopParts {
   readonly nic: { step(budget: number): number };
   /** A ModelServer. */
   readonly server: { serve(timeoutMs: number): number };
-  /** Word 0, in shared memory: not 0 ends the loop, within a sleep or one turn. */
+  /** Word 0: not 0 ends the loop, within a sleep or one turn. Set by the event loop, or by another thread. */
   readonly stop: Int32Array;
   /** Between two reports; 0: none. */
   readonly intervalSeconds: number;
@@ -30,6 +31,11 @@ const STEPS = 8;
 const SPIN_US = 1000;
 /** Sleep when idle: what a frame that comes meanwhile waits for. 4 % of a CPU where a process starts in 90 ms. */
 const IDLE_MS = 1;
+
+/** Turns between two times in which the event loop runs: a few milliseconds while frames move. */
+const TURNS = 512;
+/** What a turn with a sleep counts for there. More would make signals wait, fewer would cost CPU while nothing moves. */
+const SLEEP_TURNS = 32;
 
 /** Times, in us, in one array: as variables each would be an object of its own wherever V8 does not optimise. */
 const TIME = {
@@ -53,7 +59,7 @@ const TIME = {
  * Runs until the stop word says otherwise.
  * @returns idle share of the time from the first to the last frame or message, 1 where there were none
  */
-export function runModel(parts: LoopParts): number {
+export async function runModel(parts: LoopParts): Promise<number> {
   const { nic, server, stop, report, intervalSeconds } = parts;
   const { NOW, TURN_START, LAST_WORK, NEXT_REPORT, REPORTED, IDLE, IDLE_IN_ALL } = TIME;
   const { FIRST, IDLE_AT_FIRST, LAST, IDLE_AT_LAST } = TIME;
@@ -71,7 +77,8 @@ export function runModel(parts: LoopParts): number {
     return work;
   }
 
-  function turn(): void {
+  /** @returns true where it may have slept */
+  function turn(): boolean {
     const moved = move();
     readUs(systemClock, time);
     const sleep = moved > 0 || time[NOW] - time[LAST_WORK] <= SPIN_US ? 0 : IDLE_MS;
@@ -98,12 +105,18 @@ export function runModel(parts: LoopParts): number {
       time[REPORTED] = time[NOW];
       time[IDLE] = 0;
     }
+    return sleep > 0;
   }
 
   readUs(systemClock, time);
   for (const word of [TURN_START, LAST_WORK, REPORTED]) time[word] = time[NOW];
   time[NEXT_REPORT] = time[NOW] + reportUs;
-  while (Atomics.load(stop, 0) === 0) turn();
+  for (let turns = 0; Atomics.load(stop, 0) === 0; ) {
+    turns += turn() ? SLEEP_TURNS : 1;
+    if (turns < TURNS) continue;
+    turns = 0;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   const loaded = time[LAST] - time[FIRST];
   return loaded > 0 ? (time[IDLE_AT_LAST] - time[IDLE_AT_FIRST]) / loaded : 1;
 }

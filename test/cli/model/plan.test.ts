@@ -3,9 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommandLine, UsageError } from '../../../src/cli/arguments.ts';
 import { model } from '../../../src/cli/model/command.ts';
-import { modelSetup } from '../../../src/cli/model/plan.ts';
+import { modelPlan } from '../../../src/cli/model/plan.ts';
 
-const setup = (...argv: string[]) => modelSetup(parseCommandLine(model, argv));
+const setup = (...argv: string[]) => modelPlan(parseCommandLine(model, argv));
 
 describe('ixy model refuses', () => {
   for (const argv of [

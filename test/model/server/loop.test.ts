@@ -4,11 +4,14 @@ import { expect, test } from 'vitest';
 import { runModel } from '../../../src/model/server/index.ts';
 
 /** Runs until `until` says so. @returns the timeouts that the server was given */
-function run(moved: (step: number) => number, until: (timeouts: number[]) => boolean): number[] {
+async function run(
+  moved: (step: number) => number,
+  until: (timeouts: number[]) => boolean,
+): Promise<number[]> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const timeouts: number[] = [];
   let steps = 0;
-  runModel({
+  await runModel({
     nic: { step: () => moved(steps++) },
     server: {
       serve(timeoutMs) {
@@ -24,12 +27,12 @@ function run(moved: (step: number) => number, until: (timeouts: number[]) => boo
   return timeouts;
 }
 
-test('a stop word that is set already ends it before anything moves', () => {
+test('a stop word that is set already ends it before anything moves', async () => {
   const stop = Int32Array.of(1);
   const fail = (): number => {
     throw new Error('moved');
   };
-  runModel({
+  await runModel({
     nic: { step: fail },
     server: { serve: fail },
     stop,
@@ -38,11 +41,11 @@ test('a stop word that is set already ends it before anything moves', () => {
   });
 });
 
-test('says which share of the time there was nothing to move, and while there was work', () => {
+test('says which share of the time there was nothing to move, and while there was work', async () => {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   let steps = 0;
   let turns = 0;
-  const idle = runModel({
+  const idle = await runModel({
     // Nothing, then work in every step, then nothing again.
     nic: { step: () => (steps++ >= 50 && steps < 5000 ? 1 : 0) },
     server: {
@@ -59,7 +62,7 @@ test('says which share of the time there was nothing to move, and while there wa
   expect(idle).toBe(0);
   expect(steps).toBeGreaterThan(5000);
   Atomics.store(stop, 0, 0);
-  const nothing = runModel({
+  const nothing = await runModel({
     nic: { step: () => 0 },
     server: {
       serve: () => {
@@ -74,16 +77,16 @@ test('says which share of the time there was nothing to move, and while there wa
   expect(nothing).toBe(1);
 });
 
-test('while frames move the sockets are looked at without waiting', () => {
-  const timeouts = run(
+test('while frames move the sockets are looked at without waiting', async () => {
+  const timeouts = await run(
     () => 1,
     (seen) => seen.length === 1000,
   );
   expect(timeouts.every((timeoutMs) => timeoutMs === 0)).toBe(true);
 });
 
-test('when nothing moves it comes to wait, never for more than 50 ms', () => {
-  const timeouts = run(
+test('when nothing moves it comes to wait, never for more than 50 ms', async () => {
+  const timeouts = await run(
     () => 0,
     (seen) => (seen.at(-1) ?? 0) >= 1,
   );
@@ -93,9 +96,9 @@ test('when nothing moves it comes to wait, never for more than 50 ms', () => {
   expect(timeouts.reduce((most, one) => Math.max(most, one))).toBeLessThanOrEqual(50);
 });
 
-test('a frame that moves ends the waiting', () => {
+test('a frame that moves ends the waiting', async () => {
   let busy = false;
-  const timeouts = run(
+  const timeouts = await run(
     () => (busy ? 1 : 0),
     (seen) => {
       const stop = busy;
@@ -105,4 +108,17 @@ test('a frame that moves ends the waiting', () => {
   );
   expect(timeouts.at(-2)).toBeGreaterThan(0);
   expect(timeouts.at(-1)).toBe(0);
+});
+
+test('the event loop of its thread runs meanwhile, whether frames move or not', async () => {
+  for (const moved of [0, 1]) {
+    const stop = new Int32Array(1);
+    setTimeout(() => {
+      stop[0] = 1;
+    }, 20);
+    const server = { serve: () => 0 };
+    const parts = { server, stop, intervalSeconds: 0, report: () => {} };
+    await runModel({ ...parts, nic: { step: () => moved } });
+    expect(stop[0]).toBe(1);
+  }
 });
