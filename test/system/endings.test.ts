@@ -62,7 +62,7 @@ describe('ixy l2fwd without addresses', () => {
     const shell = processes.start('sh', ['-c', script, process.execPath, ...COMMAND]);
     expect(await shell.end()).toMatchObject({ status: 0, stderr: '' });
     expect(shell.lines.sort()).toEqual([
-      'no addresses given: started a software 82599, ports gen and gen',
+      'no address given: started a software 82599, ports gen and gen',
       'status 0',
     ]);
     expectNothingLeft();

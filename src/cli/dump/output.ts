@@ -4,16 +4,14 @@
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO, POLL } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 
-const POLLOUT = 4;
 /** A pipe without a reader; a socket or terminal without its other end. */
-const POLLERR = 8;
-const POLLHUP = 16;
+const GONE = POLL.ERR | POLL.HUP;
 const TURN_MS = 50;
 /** What a pipe or terminal that has room takes without blocking: PIPE_BUF of Linux. */
 const PIECE_BYTES = 4096;
-const ENXIO = 6;
 
 /**
  * Creates or empties a file, for an Output.
@@ -26,7 +24,7 @@ export function createFile(path: string): number {
     return openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o666);
   } catch (error) {
     const errno = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
-    const advice = errno === ENXIO ? 'nobody reads this FIFO; start its reader first' : '';
+    const advice = errno === ERRNO.ENXIO ? 'nobody reads this FIFO; start its reader first' : '';
     throw new VfioError('create capture file', errno, path, advice);
   }
 }
@@ -44,7 +42,7 @@ export function closeFile(fd: number, path: string): void {
   }
 }
 
-/** See the head of this file. */
+/** A descriptor that frames are written to. */
 export class Output {
   private readonly fd: number;
   /** False where the other end may keep the writer waiting. */
@@ -57,7 +55,7 @@ export class Output {
     this.fd = fd;
     this.regular = fstatSync(fd).isFile();
     this.proceed = proceed;
-    this.entry = Int32Array.of(fd, POLLOUT, 0);
+    this.entry = Int32Array.of(fd, POLL.OUT, 0);
   }
 
   /**
@@ -67,7 +65,7 @@ export class Output {
    */
   write(bytes: Uint8Array, from: number, length: number): number {
     if (this.regular) return writeSync(this.fd, bytes, from, length);
-    this.entry[1] = POLLOUT;
+    this.entry[1] = POLL.OUT;
     for (;;) {
       while (native().poll(this.entry, 1, TURN_MS) <= 0) if (!this.proceed()) return 0;
       try {
@@ -84,6 +82,6 @@ export class Output {
   get abandoned(): boolean {
     if (this.regular) return false;
     this.entry[1] = 0;
-    return native().poll(this.entry, 1, 0) > 0 && (this.entry[2] & (POLLERR | POLLHUP)) !== 0;
+    return native().poll(this.entry, 1, 0) > 0 && (this.entry[2] & GONE) !== 0;
   }
 }

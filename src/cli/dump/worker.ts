@@ -10,6 +10,7 @@ import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { type PacketViews, packetViews } from '../../memory/packet-views.ts';
 import { systemClock } from '../../support/clock.ts';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { PcapWriter } from '../../support/pcap.ts';
 import { frameLine } from './frame-line.ts';
 import { Output } from './output.ts';
@@ -50,7 +51,6 @@ const NAP_MS = 0.05;
 const FLUSH_US = 100_000;
 /** How long a reader that is slow may hold up the end. */
 const LAST_US = 400_000;
-const EPIPE = 32;
 const LINES_BYTES = 65_536;
 /** Longer than any line. */
 const LINE_BYTES = 512;
@@ -175,7 +175,7 @@ async function run(data: DumpData): Promise<void> {
     const n = rx.batch(bufs, 0, Math.min(BATCH, left));
     const nowUs = systemClock.nowUs();
     if (n > 0) capture(n, nowUs);
-    else if (!idle(nowUs)) throw new VfioError('write', EPIPE, data.path);
+    else if (!idle(nowUs)) throw new VfioError('write', ERRNO.EPIPE, data.path);
     if (nowUs - flushUs > FLUSH_US) {
       writer.flush();
       flushUs = nowUs;
@@ -188,6 +188,6 @@ async function run(data: DumpData): Promise<void> {
 try {
   await run(workerData as DumpData);
 } catch (error) {
-  const closed = error instanceof VfioError && error.errno === EPIPE;
+  const closed = error instanceof VfioError && error.errno === ERRNO.EPIPE;
   say(closed ? { kind: 'closed' } : { kind: 'failed', message: (error as Error).message });
 }

@@ -10,8 +10,8 @@ import type { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import type { Session } from '../run/session.ts';
-import type { Plan } from './command.ts';
 import { FORWARD, macWords } from './forward.ts';
+import type { ForwardPlan } from './plan.ts';
 import type { DirectionData, ForwardData } from './worker.ts';
 
 const WORKER_FILE = new URL('./worker.js', import.meta.url);
@@ -61,9 +61,9 @@ class Forwarder {
   }
 
   /** Resolves once every prepared thread forwards, or one failed. */
-  async start(devices: readonly [IxgbeVf, IxgbeVf], what: Plan): Promise<void> {
-    for (let q = 0; q < what.queues; q++) {
-      const states = [makeState(what.peers[0]), makeState(what.peers[1])] as const;
+  async start(devices: readonly [IxgbeVf, IxgbeVf], plan: ForwardPlan): Promise<void> {
+    for (let q = 0; q < plan.queues; q++) {
+      const states = [makeState(plan.peers[0]), makeState(plan.peers[1])] as const;
       this.states[0].push(states[0]);
       this.states[1].push(states[1]);
       const direction = (from: 0 | 1, to: 0 | 1): DirectionData => ({
@@ -76,8 +76,8 @@ class Forwarder {
       const data: ForwardData = {
         mempool: devices[0].mempools[q].handle,
         directions: [direction(0, 1), direction(1, 0)],
-        batch: what.batch,
-        dropAtOnce: what.dropAtOnce,
+        batch: plan.batch,
+        dropAtOnce: plan.dropAtOnce,
         stopWord: this.threads.stopWord,
       };
       this.prepared[q].postMessage(data);
@@ -105,12 +105,12 @@ class Forwarder {
 
 /**
  * Forwards until the session ends.
- * @param starting the command's own model, on its way; absent where there is none
+ * @param starting the command's own model, on its way; undefined where there is none
  */
 export async function runForwarder(
-  what: Plan,
+  plan: ForwardPlan,
   session: Session,
-  starting: Promise<HostedModel> | undefined,
+  starting: Promise<HostedModel | undefined>,
 ): Promise<void> {
   const forwarder = new Forwarder();
   const devices: IxgbeVf[] = [];
@@ -120,40 +120,36 @@ export async function runForwarder(
     for (const vf of devices) vf.close();
   };
   try {
-    const count = 2 * (what.rxRing + what.txRing) + ON_THE_WAY;
-    const shared = Array.from({ length: what.queues }, () => mempool({ count }));
-    forwarder.prepare(what.queues, (error) => session.fail(error));
-    loadQueueCode(what.addresses.length * what.queues);
+    const count = 2 * (plan.rxRing + plan.txRing) + ON_THE_WAY;
+    const shared = Array.from({ length: plan.queues }, () => mempool({ count }));
+    forwarder.prepare(plan.queues, (error) => session.fail(error));
+    loadQueueCode(plan.addresses.length * plan.queues);
     model = await starting;
-    if (model !== undefined && !what.json) {
-      const why = what.byItself ? 'no addresses given: ' : '';
-      session.print(`${why}started a software 82599, ports ${what.model?.ports.join(' and ')}`);
-    }
-    for (const address of what.addresses) {
+    for (const address of plan.addresses) {
       const options = {
         mempool: shared,
-        rxQueues: what.queues,
-        txQueues: what.queues,
-        rxRingSize: what.rxRing,
-        txRingSize: what.txRing,
+        rxQueues: plan.queues,
+        txQueues: plan.queues,
+        rxRingSize: plan.rxRing,
+        txRingSize: plan.txRing,
       };
       devices.push(await open(model?.resolve(address) ?? address, options));
     }
-    warnOfFewCpus(what.queues + (model === undefined ? 0 : 1));
+    warnOfFewCpus(plan.queues + (model === undefined ? 0 : 1));
     const [a, b] = devices as [IxgbeVf, IxgbeVf];
     const report = new RunReport(
       session,
       [
-        { vf: a, name: what.addresses[0], dropped: () => forwarder.dropped(0) },
-        { vf: b, name: what.addresses[1], dropped: () => forwarder.dropped(1) },
+        { vf: a, name: plan.addresses[0], dropped: () => forwarder.dropped(0) },
+        { vf: b, name: plan.addresses[1], dropped: () => forwarder.dropped(1) },
       ],
-      { json: what.json, more: () => model?.load ?? {} },
+      { json: plan.json, more: () => model?.load ?? {} },
     );
     // A thread takes its time to start, on a slow machine seconds: they are none of the duration's.
-    await forwarder.start([a, b], what);
+    await forwarder.start([a, b], plan);
     session.begin();
-    if (!what.json) {
-      const names = devices.map((vf, i) => `${what.addresses[i]} (${vf.mac})`);
+    if (!plan.json) {
+      const names = devices.map((vf, i) => `${plan.addresses[i]} (${vf.mac})`);
       session.print(names.join(' <-> '));
     }
     // One at a time: on the forwarding thread's CPU a look at a link holds up frames.
@@ -172,7 +168,7 @@ export async function runForwarder(
     report.final(last, model?.rows, model?.load.latency);
   } finally {
     await closeDevices();
-    const started = await starting?.catch(() => undefined);
+    const started = await starting.catch(() => undefined);
     await started?.close();
   }
 }

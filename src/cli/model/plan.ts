@@ -53,6 +53,12 @@ export interface ModelPlan {
   readonly verbose: boolean;
 }
 
+/** Where a model's sockets are unless told otherwise. */
+export const MODEL_DIRECTORY = join(
+  process.env.XDG_RUNTIME_DIR ?? tmpdir(),
+  `ixy-model-${process.getuid?.() ?? 0}`,
+);
+
 /** The options that describe a model. */
 export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   ports: { type: 'string', value: 'N', help: `ports, 1 to ${MAX_PORTS}`, default: '2' },
@@ -61,7 +67,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'string',
     value: 'DIR',
     help: 'where the sockets pPvV.sock go; made if it does not exist',
-    default: join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `ixy-model-${process.getuid?.() ?? 0}`),
+    default: MODEL_DIRECTORY,
   },
   ...Object.fromEntries(
     Array.from({ length: MAX_PORTS }, (_, port) => [`port${port}`, portOption(port)]),

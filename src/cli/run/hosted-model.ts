@@ -14,6 +14,7 @@ import { parseAddress } from '../../vfio/address.ts';
 import { UsageError } from '../arguments.ts';
 import { MAX_PORTS } from '../model/plan.ts';
 import type { ModelReport } from '../model/report.ts';
+import type { Session } from './session.ts';
 
 const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 /** A model that is not ready by then is not going to be. */
@@ -29,6 +30,16 @@ export interface HostedModelSetup {
   readonly vfs: number;
   /** MTU of the PF, which has to be above 1,500 for jumbo frames. */
   readonly pfMtu?: number;
+}
+
+/** What of a command's plan says which model it starts. */
+export interface HostedModelPlan {
+  /** Absent where no address means a model. */
+  readonly model?: HostedModelSetup;
+  /** No address was given. */
+  readonly byItself: boolean;
+  readonly intervalSeconds: number;
+  readonly json: boolean;
 }
 
 /** A command's own model. */
@@ -79,6 +90,25 @@ export class HostedModel {
         resolve(code ?? 1);
       });
     });
+  }
+
+  /**
+   * Starts the model that a plan asks for, if any, waits until it serves, and says so. A model that is lost later
+   * ends the session.
+   * @param print takes what is said to a person
+   * @throws UsageError for a wrong SPEC, Error where it does not come up
+   */
+  static async startFor(
+    { model: setup, byItself, intervalSeconds, json }: HostedModelPlan,
+    session: Session,
+    print = (line: string): void => session.print(line),
+  ): Promise<HostedModel | undefined> {
+    if (setup === undefined) return undefined;
+    const onLost = (error: Error): void => session.fail(error);
+    const model = await HostedModel.start(setup, intervalSeconds, onLost);
+    const why = byItself ? 'no address given: ' : '';
+    if (!json) print(`${why}started a software 82599, ports ${setup.ports.join(' and ')}`);
+    return model;
   }
 
   /**

@@ -3,9 +3,15 @@
 
 import { Worker } from 'node:worker_threads';
 import { processArena } from '../../memory/arena.ts';
+import type { Session } from './session.ts';
 
 /** A thread looks at its stop word every few microseconds; one that does not end by then is ended by force. */
 const LATE_MS = 800;
+
+/** What a thread says of itself as a whole: it runs, it failed, or, by any other kind, it has come to its end. */
+export type ThreadMessage =
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: string };
 
 /** What a thread may tell. */
 export interface ThreadEvents {
@@ -13,7 +19,7 @@ export interface ThreadEvents {
   readonly onMessage?: (message: never) => void;
 }
 
-/** See the head of this file. */
+/** The threads of one command, which end together. */
 export class HotThreads {
   /** Arena word: 0 while the threads are to run. */
   readonly stopWord = processArena().allocateControl(64) >>> 2;
@@ -29,6 +35,31 @@ export class HotThreads {
     this.gone.push(new Promise((resolve) => worker.once('exit', () => resolve())));
     this.workers.push(worker);
     return worker;
+  }
+
+  /**
+   * Starts a thread that says how it fares, and waits until it runs; the session's time counts from then on. The
+   * session ends with the thread.
+   * @param onEnd called before, where the thread ends as it should
+   */
+  run(file: URL, workerData: object, session: Session, onEnd = (): void => {}): Promise<void> {
+    return new Promise((started) => {
+      const onError = (error: Error): void => {
+        session.fail(error);
+        started();
+      };
+      const onMessage = (message: ThreadMessage): void => {
+        if ('message' in message) onError(new Error(message.message));
+        else if (message.kind === 'started') {
+          session.begin();
+          started();
+        } else {
+          onEnd();
+          session.end();
+        }
+      };
+      this.start(file, workerData, { onError, onMessage });
+    });
   }
 
   /** Sets the stop word. */

@@ -32,7 +32,7 @@ export interface Exchange {
 }
 
 /** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
-const MAX_PATH_BYTES = 107;
+export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** An Exchange over a connected socket, whose fd it owns. */
 export class SocketExchange implements Exchange {
@@ -76,12 +76,12 @@ export class SocketExchange implements Exchange {
  */
 export function connectSocket(path: string, timeoutMs: number): SocketExchange {
   const bytes = Buffer.byteLength(path);
-  if (bytes > MAX_PATH_BYTES) {
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
     throw new VfioError(
       'connect',
       ERRNO.ENAMETOOLONG,
       path,
-      `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`,
+      `socket path: expected at most ${MAX_SOCKET_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`,
     );
   }
   const fd = native().unixConnect(path, timeoutMs);
