@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { FORWARD, macWords, makeForward } from '../../src/cli/l2fwd/forward.ts';
+import { FORWARD, makeForward } from '../../src/cli/l2fwd/forward.ts';
 import {
   createModel,
   mempool,
@@ -14,6 +14,7 @@ import {
   parsePcap,
   processArena,
 } from '../../src/index.ts';
+import { macToWords } from '../../src/support/mac.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ixy-pcap-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -89,7 +90,7 @@ it('forwards 10,000 mixed frames in order and byte for byte, and counts what the
   const arena = processArena();
   const outState = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
   const inState = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
-  const [low, high] = macWords(Uint8Array.from(PEER));
+  const [low, high] = macToWords(Uint8Array.from(PEER));
   arena.views.i32.set([low, high, 1], outState);
   const forward = makeForward({
     rx: a.rx[0],
@@ -132,5 +133,5 @@ it('forwards 10,000 mixed frames in order and byte for byte, and counts what the
     expect(Buffer.compare(data, expected), `frame ${i} (${passed[i].kind})`).toBe(0);
   }
   // The sender's address was learnt for what goes back.
-  expect(arena.views.i32[inState + FORWARD.PEER_LOW]).toBe(macWords(Uint8Array.from(SENDER))[0]);
+  expect(arena.views.u32[inState + FORWARD.PEER_LOW]).toBe(macToWords(Uint8Array.from(SENDER))[0]);
 });

@@ -7,6 +7,7 @@ import type { RxQueue, TxQueue } from '../../ixgbevf/queue/queues.ts';
 import { BUF_SHIFT, viewsOf } from '../../memory/layout.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { readUs, systemClock } from '../../support/clock.ts';
+import { macToWords } from '../../support/mac.ts';
 
 const BUF_WORD_SHIFT = BUF_SHIFT - 2;
 
@@ -44,12 +45,6 @@ const GIVE_UP_US = 100_000;
 /** Fruitless tries between two looks at the clock. */
 const TRIES = 64;
 
-/** Packs a MAC into the two words of a FORWARD block. */
-export function macWords(mac: Uint8Array): [number, number] {
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac;
-  return [a | (b << 8) | (c << 16) | (d << 24), e | (f << 8)];
-}
-
 /**
  * Makes the loop body of one direction; call it again and again.
  * @returns frames taken by the tx ring in that call
@@ -59,7 +54,7 @@ export function makeForward(direction: Direction): () => number {
   const { i32: heap, f64 } = viewsOf(mempool.handle.memory);
   const bufs = new Int32Array(batch);
   const headroomWords = mempool.headroomBytes >>> 2;
-  const [sourceLow, sourceHigh] = macWords(direction.source);
+  const [sourceLow, sourceHigh] = macToWords(direction.source);
   const word1Source = (sourceLow & 0xffff) << 16;
   const word2 = (sourceLow >>> 16) | (sourceHigh << 16);
   let kept = 0;

@@ -6,25 +6,25 @@ import { loadQueueCode } from '../../ixgbevf/queue/queues.ts';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import { mempool, open } from '../../open.ts';
+import { macToWords } from '../../support/mac.ts';
 import type { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import type { Session } from '../run/session.ts';
-import { FORWARD, macWords } from './forward.ts';
+import { FORWARD } from './forward.ts';
 import type { ForwardPlan } from './plan.ts';
 import type { DirectionData, ForwardData } from './worker.ts';
 
 const WORKER_FILE = new URL('./worker.js', import.meta.url);
 /** Buffers on their way from one ring to another: the largest batch, twice. */
 const ON_THE_WAY = 512;
-const NO_PEER = -1;
 
 /** State words of what leaves one device through one queue. */
 function makeState(peer: Uint8Array | undefined): number {
   const arena = processArena();
   const state = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
   const heap = arena.views.i32;
-  const [low, high] = peer === undefined ? [NO_PEER, 0xffff] : macWords(peer);
+  const [low, high] = peer === undefined ? [0xffffffff, 0xffff] : macToWords(peer);
   heap[state + FORWARD.PEER_LOW] = low;
   heap[state + FORWARD.PEER_HIGH] = high;
   heap[state + FORWARD.PEER_FIXED] = peer === undefined ? 0 : 1;

@@ -3,93 +3,56 @@
 // smallest size, and an older one refuses a larger (docs/82599-vf.md sec 9.4). Headers of capabilities are
 // written out flat, and what follows a struct in memory is a struct of its own.
 
-import { type FieldValues, foreign, type Shape, type StructType } from './ffi.ts';
+import { type FieldType, type FieldValues, foreign, type Shape, type StructType } from './ffi.ts';
+
+/** Fields of one type, in order. */
+const u32 = <N extends string>(...names: N[]) => fields('uint32', ...names);
+const u64 = <N extends string>(...names: N[]) => fields('uint64', ...names);
+
+function fields<T extends FieldType, N extends string>(type: T, ...names: N[]): Record<N, T> {
+  return Object.fromEntries(names.map((name) => [name, type])) as Record<N, T>;
+}
 
 const CAP_HEADER = { id: 'uint16', version: 'uint16', next: 'uint32' } as const;
 
 /** Every struct by its C name: fields in order. */
 export const SHAPES = {
-  vfio_group_status: { argsz: 'uint32', flags: 'uint32' },
-  vfio_iommu_type1_info: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    iova_pgsizes: 'uint64',
-    cap_offset: 'uint32',
-  },
-  vfio_iommu_type1_dma_map: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    vaddr: 'uint64',
-    iova: 'uint64',
-    size: 'uint64',
-  },
-  vfio_iommu_type1_dma_unmap: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    iova: 'uint64',
-    size: 'uint64',
-  },
-  vfio_device_info: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    num_regions: 'uint32',
-    num_irqs: 'uint32',
-    cap_offset: 'uint32',
-  },
-  vfio_region_info: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    index: 'uint32',
-    cap_offset: 'uint32',
-    size: 'uint64',
-    offset: 'uint64',
-  },
-  vfio_irq_info: { argsz: 'uint32', flags: 'uint32', index: 'uint32', count: 'uint32' },
+  vfio_group_status: u32('argsz', 'flags'),
+  vfio_iommu_type1_info: { ...u32('argsz', 'flags'), ...u64('iova_pgsizes'), ...u32('cap_offset') },
+  vfio_iommu_type1_dma_map: { ...u32('argsz', 'flags'), ...u64('vaddr', 'iova', 'size') },
+  vfio_iommu_type1_dma_unmap: { ...u32('argsz', 'flags'), ...u64('iova', 'size') },
+  vfio_device_info: u32('argsz', 'flags', 'num_regions', 'num_irqs', 'cap_offset'),
+  vfio_region_info: { ...u32('argsz', 'flags', 'index', 'cap_offset'), ...u64('size', 'offset') },
+  vfio_irq_info: u32('argsz', 'flags', 'index', 'count'),
   /** Its data, one s32 a vector, follows. */
-  vfio_irq_set: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    index: 'uint32',
-    start: 'uint32',
-    count: 'uint32',
-  },
+  vfio_irq_set: u32('argsz', 'flags', 'index', 'start', 'count'),
   vfio_info_cap_header: CAP_HEADER,
-  vfio_iommu_type1_info_cap_iova_range: { ...CAP_HEADER, nr_iovas: 'uint32', reserved: 'uint32' },
+  vfio_iommu_type1_info_cap_iova_range: { ...CAP_HEADER, ...u32('nr_iovas', 'reserved') },
   /** `end` is inclusive. */
-  vfio_iova_range: { start: 'uint64', end: 'uint64' },
-  vfio_iommu_type1_info_dma_avail: { ...CAP_HEADER, avail: 'uint32' },
-  vfio_region_info_cap_sparse_mmap: { ...CAP_HEADER, nr_areas: 'uint32', reserved: 'uint32' },
-  vfio_region_sparse_mmap_area: { offset: 'uint64', size: 'uint64' },
+  vfio_iova_range: u64('start', 'end'),
+  vfio_iommu_type1_info_dma_avail: { ...CAP_HEADER, ...u32('avail') },
+  vfio_region_info_cap_sparse_mmap: { ...CAP_HEADER, ...u32('nr_areas', 'reserved') },
+  vfio_region_sparse_mmap_area: u64('offset', 'size'),
   vfio_device_bind_iommufd: {
-    argsz: 'uint32',
-    flags: 'uint32',
-    iommufd: 'int32',
-    out_devid: 'uint32',
+    ...u32('argsz', 'flags'),
+    ...fields('int32', 'iommufd'),
+    ...u32('out_devid'),
   },
-  vfio_device_attach_iommufd_pt: { argsz: 'uint32', flags: 'uint32', pt_id: 'uint32' },
-  vfio_device_detach_iommufd_pt: { argsz: 'uint32', flags: 'uint32' },
-  iommu_destroy: { size: 'uint32', id: 'uint32' },
-  iommu_ioas_alloc: { size: 'uint32', flags: 'uint32', out_ioas_id: 'uint32' },
+  vfio_device_attach_iommufd_pt: u32('argsz', 'flags', 'pt_id'),
+  vfio_device_detach_iommufd_pt: u32('argsz', 'flags'),
+  iommu_destroy: u32('size', 'id'),
+  iommu_ioas_alloc: u32('size', 'flags', 'out_ioas_id'),
   iommu_ioas_iova_ranges: {
-    size: 'uint32',
-    ioas_id: 'uint32',
-    num_iovas: 'uint32',
-    __reserved: 'uint32',
-    allowed_iovas: 'uint64',
-    out_iova_alignment: 'uint64',
+    ...u32('size', 'ioas_id', 'num_iovas', '__reserved'),
+    ...u64('allowed_iovas', 'out_iova_alignment'),
   },
   /** `last` is inclusive. */
-  iommu_iova_range: { start: 'uint64', last: 'uint64' },
+  iommu_iova_range: u64('start', 'last'),
   iommu_ioas_map: {
-    size: 'uint32',
-    flags: 'uint32',
-    ioas_id: 'uint32',
-    __reserved: 'uint32',
-    user_va: 'uint64',
-    length: 'uint64',
-    iova: 'uint64',
+    ...u32('size', 'flags', 'ioas_id', '__reserved'),
+    ...u64('user_va', 'length', 'iova'),
   },
-  iommu_ioas_unmap: { size: 'uint32', ioas_id: 'uint32', iova: 'uint64', length: 'uint64' },
+  iommu_ioas_unmap: { ...u32('size', 'ioas_id'), ...u64('iova', 'length') },
 } as const satisfies Readonly<Record<string, Shape>>;
 
 export type StructName = keyof typeof SHAPES;

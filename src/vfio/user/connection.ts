@@ -16,7 +16,7 @@ export const MAX_RECEIVED_FDS = 8;
 /** How long a request waits for its reply unless told otherwise. */
 export const DEFAULT_TIMEOUT_MS = 5000;
 
-/** See the head of this file. Owns its Exchange. */
+/** A connection that checks what its server says. Owns its Exchange. */
 export class Connection {
   /** The server's socket, for messages. */
   readonly path: string;

@@ -6,10 +6,6 @@
 import {
   COMMAND,
   checkFds,
-  DEFAULT_MAX_DMA_MAPS,
-  DEFAULT_MAX_MESSAGE_FDS,
-  DEFAULT_MAX_TRANSFER_BYTES,
-  DEFAULT_PAGE_SIZES,
   encodeCommand,
   encodeReply,
   HEADER_BYTES,
@@ -38,10 +34,10 @@ export interface Capabilities {
 
 /** What a side can do that says nothing. */
 export const DEFAULT_CAPABILITIES: Capabilities = {
-  maxMessageFds: DEFAULT_MAX_MESSAGE_FDS,
-  maxTransferBytes: DEFAULT_MAX_TRANSFER_BYTES,
-  maxDmaMaps: DEFAULT_MAX_DMA_MAPS,
-  pageSizes: DEFAULT_PAGE_SIZES,
+  maxMessageFds: 1,
+  maxTransferBytes: 1_048_576,
+  maxDmaMaps: 65_535,
+  pageSizes: 4096,
   writeMultiple: false,
 };
 
@@ -99,14 +95,14 @@ export function decodeVersionReply(
   return version;
 }
 
-function encodeBody(out: DataView, major: number, minor: number, what: Capabilities): number {
+function encodeBody(out: DataView, major: number, minor: number, able: Capabilities): number {
   const json = JSON.stringify({
     capabilities: {
-      max_msg_fds: what.maxMessageFds,
-      max_data_xfer_size: what.maxTransferBytes,
-      max_dma_maps: what.maxDmaMaps,
-      pgsizes: what.pageSizes,
-      write_multiple: what.writeMultiple,
+      max_msg_fds: able.maxMessageFds,
+      max_data_xfer_size: able.maxTransferBytes,
+      max_dma_maps: able.maxDmaMaps,
+      pgsizes: able.pageSizes,
+      write_multiple: able.writeMultiple,
     },
   });
   out.setUint16(HEADER_BYTES, major, true);
@@ -139,13 +135,13 @@ function readCapabilities(json: JsonObject, major: number, minor: number): Versi
   if (!isObject(given)) return refuse('capabilities: expected a JSON object');
   const bad = (name: string, expected: string) =>
     refuse(`${name}: expected ${expected}, got ${JSON.stringify(given[name])}`);
-  const maxMessageFds = given.max_msg_fds ?? DEFAULT_MAX_MESSAGE_FDS;
+  const maxMessageFds = given.max_msg_fds ?? DEFAULT_CAPABILITIES.maxMessageFds;
   if (!isCount(maxMessageFds)) return bad('max_msg_fds', 'a count');
-  const maxTransferBytes = given.max_data_xfer_size ?? DEFAULT_MAX_TRANSFER_BYTES;
+  const maxTransferBytes = given.max_data_xfer_size ?? DEFAULT_CAPABILITIES.maxTransferBytes;
   if (!isCount(maxTransferBytes)) return bad('max_data_xfer_size', 'a size in bytes');
-  const maxDmaMaps = given.max_dma_maps ?? DEFAULT_MAX_DMA_MAPS;
+  const maxDmaMaps = given.max_dma_maps ?? DEFAULT_CAPABILITIES.maxDmaMaps;
   if (!isCount(maxDmaMaps)) return bad('max_dma_maps', 'a count');
-  const pageSizes = given.pgsizes ?? DEFAULT_PAGE_SIZES;
+  const pageSizes = given.pgsizes ?? DEFAULT_CAPABILITIES.pageSizes;
   if (!isCount(pageSizes) || pageSizes % 8192 < 4096) {
     return bad('pgsizes', 'page sizes or-ed, 4096 among them');
   }

@@ -38,15 +38,6 @@ export const HEADER_FLAG = {
   ERROR: 0x20,
 } as const;
 
-/** Bytes that a data transfer may carry where VERSION named no limit. */
-export const DEFAULT_MAX_TRANSFER_BYTES = 1_048_576;
-/** Fds that a message may carry where VERSION named no limit. */
-export const DEFAULT_MAX_MESSAGE_FDS = 1;
-/** DMA mappings that may exist at once where VERSION named no limit. */
-export const DEFAULT_MAX_DMA_MAPS = 65_535;
-/** Page sizes of DMA mappings, or-ed, where VERSION named none. */
-export const DEFAULT_PAGE_SIZES = 4096;
-
 const NAMES = new Map<number, string>(Object.entries(COMMAND).map(([name, n]) => [n, name]));
 
 /** "REGION_READ", or "command 99". */
