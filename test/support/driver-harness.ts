@@ -1,15 +1,22 @@
 // What the driver's suite needs of a backend: devices to open, a model that moves
-// when told, and a hand on its PF, wires and records. The in-process backend is
-// made here; others make the same interface elsewhere.
+// when told, and a hand on its PF, wires and records; in process and over vfio-user.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BAR0_SIZE } from '../../src/hw/registers.ts';
 import { type Arena, processArena } from '../../src/memory/arena.ts';
 import { DirectDevice } from '../../src/model/direct-device.ts';
-import { Nic, type NicCounters, type NicMemory } from '../../src/model/nic.ts';
+import { Nic, type NicCounters } from '../../src/model/nic.ts';
 import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
 import type { Ingress, WirePort } from '../../src/model/types.ts';
+import { type ServedModel, serveModel } from '../../src/model/server/index.ts';
+import type { Clock } from '../../src/support/clock.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
+import { VfioUserDevice } from '../../src/vfio/user/client.ts';
+import { SteppedExchange } from '../model/server/fixture.ts';
 import { SteppingClock } from './stepping-clock.ts';
 
 /** A model and the way to its VFs. */
@@ -38,82 +45,137 @@ export interface DriverHarness {
 export type MakeHarness = (ports: readonly NicPortOptions[]) => DriverHarness;
 
 const BUDGET = 64;
+/** Steps after which a model that still moves is taken to never come to rest. */
+const MOST_STEPS = 1000;
 
-/** The arena as memory for a NIC that is thrown away afterwards. */
-class BorrowedMemory implements NicMemory {
-  private readonly control: number[] = [];
-  private readonly windows: number[] = [];
-  private readonly arena: Arena;
+/** The arena; what a model takes of it for its life is remembered and can be given back. */
+function borrowedArena(arena: Arena): { readonly arena: Arena; giveBack(): void } {
+  const control: number[] = [];
+  const proxy = new Proxy(arena, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (name === 'allocateControl') {
+        return (sizeBytes: number) => {
+          const offset = target.allocateControl(sizeBytes);
+          control.push(offset);
+          return offset;
+        };
+      }
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return {
+    arena: proxy,
+    giveBack: () => {
+      for (const offset of control.splice(0)) arena.releaseControl(offset);
+    },
+  };
+}
 
-  constructor(arena: Arena) {
-    this.arena = arena;
-  }
+/** A model behind one of the backends. */
+interface Backend {
+  readonly nic: Nic;
+  /** Makes a device of a VF. @param step moves the NIC, unless it is held */
+  device(port: number, vf: number, step: () => number): VfioDevice;
+  /** Looks for messages before the NIC moves. */
+  serve(): void;
+  close(): void;
+}
 
-  get views(): NicMemory['views'] {
-    return this.arena.views;
-  }
-
-  allocateControl(sizeBytes: number): number {
-    const offset = this.arena.allocateControl(sizeBytes);
-    this.control.push(offset);
-    return offset;
-  }
-
-  reserveWindow(sizeBytes: number, alignBytes?: number): number {
-    const offset = this.arena.reserveWindow(sizeBytes, alignBytes);
-    this.windows.push(offset);
-    return offset;
-  }
-
-  giveBack(): void {
-    for (const offset of this.control.splice(0)) this.arena.releaseControl(offset);
-    for (const offset of this.windows.splice(0)) this.arena.releaseWindow(offset);
-  }
+/** @param open makes the model in `arena` with `clock` */
+function makeHarness(
+  trapAll: boolean,
+  open: (arena: Arena, clock: Clock) => Backend,
+): DriverHarness {
+  const arena = processArena();
+  const memory = borrowedArena(arena);
+  let held = 0;
+  const step = (): number => (held > 0 ? 0 : nic.step(BUDGET));
+  const clock = new SteppingClock(() => step());
+  const backend = open(memory.arena, clock.model);
+  const { nic } = backend;
+  return {
+    arena,
+    clock,
+    recorder: nic.recorder,
+    mapped: !trapAll,
+    device: (port, vf) => backend.device(port, vf, step),
+    advance: (rounds = MOST_STEPS) => {
+      backend.serve();
+      for (let i = 0; i < rounds && nic.step(BUDGET) > 0; i++);
+    },
+    hold: (work) => {
+      held++;
+      try {
+        return work();
+      } finally {
+        held--;
+      }
+    },
+    counters: (port, vf) => {
+      const row = nic.counters().find((one) => one.port === port && one.vf === vf);
+      if (row === undefined) throw new Error(`no VF ${port}.${vf}`);
+      return row;
+    },
+    pf: (port) => nic.pf(port),
+    ingress: (port) => nic.ingress(port),
+    plug: (port, wire) => nic.setWirePort(port, wire),
+    close: () => {
+      backend.close();
+      memory.giveBack();
+    },
+  };
 }
 
 /** The in-process backend: BAR pages 1 and 2 shared, or all of it trapped. */
 export function directHarness(trapAll: boolean): MakeHarness {
-  return (ports) => {
-    const arena = processArena();
-    const memory = new BorrowedMemory(arena);
-    let held = 0;
-    const step = (): number => (held > 0 ? 0 : nic.step(BUDGET));
-    const clock = new SteppingClock(step);
-    const nic = new Nic({ ports, memory, clock: clock.model, trapAll });
-    return {
-      arena,
-      clock,
-      recorder: nic.recorder,
-      mapped: !trapAll,
-      device: (port, vf) =>
-        new DirectDevice({
-          address: `model:${port}.${vf}`,
-          function: nic.function(port, vf),
-          advance: step,
-        }),
-      advance: (rounds = 1000) => {
-        for (let i = 0; i < rounds && nic.step(BUDGET) > 0; i++);
-      },
-      hold: (work) => {
-        held++;
-        try {
-          return work();
-        } finally {
-          held--;
-        }
-      },
-      counters: (port, vf) => {
-        const row = nic.counters().find((one) => one.port === port && one.vf === vf);
-        if (row === undefined) throw new Error(`no VF ${port}.${vf}`);
-        return row;
-      },
-      pf: (port) => nic.pf(port),
-      ingress: (port) => nic.ingress(port),
-      plug: (port, wire) => nic.setWirePort(port, wire),
-      close: () => {
-        nic.close();
-        memory.giveBack();
-      },
-    };
-  };
+  return (ports) =>
+    makeHarness(trapAll, (arena, clock) => {
+      const windows: number[] = [];
+      const barWindow = (): number => {
+        windows.push(arena.reserveWindow(BAR0_SIZE));
+        return windows[windows.length - 1];
+      };
+      const nic = new Nic({ ports, memory: arena, barWindow, clock, trapAll });
+      return {
+        nic,
+        device: (port, vf, advance) =>
+          new DirectDevice({
+            address: `model:${port}.${vf}`,
+            function: nic.function(port, vf),
+            advance,
+          }),
+        serve: () => {},
+        close: () => {
+          nic.close();
+          for (const window of windows) arena.releaseWindow(window);
+        },
+      };
+    });
+}
+
+/**
+ * Over vfio-user: client, server and NIC on one thread, the transport an exchange whose request makes server and NIC
+ * move. BAR pages 1 and 2 shared through the socket, or all of it trapped.
+ */
+export function vfioUserHarness(trapAll: boolean): MakeHarness {
+  return (ports) =>
+    makeHarness(trapAll, (arena, clock) => {
+      const directory = mkdtempSync(join(tmpdir(), 'ixy-suite-'));
+      const { nic, server, close } = serveModel({ arena, ports, clock, directory, trapAll });
+      return {
+        nic,
+        device: (port, vf, step) => {
+          const stepped = { server, nic: { step } } as unknown as ServedModel;
+          const path = join(directory, `p${port}v${vf}.sock`);
+          const exchange = new SteppedExchange(stepped, path);
+          return VfioUserDevice.over(exchange, `model:${port}.${vf}`, processArena());
+        },
+        serve: () => void server.serve(0),
+        close: () => {
+          close();
+          rmSync(directory, { recursive: true });
+        },
+      };
+    });
 }
