@@ -6,8 +6,16 @@
 import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import type { DmaMapping } from '../device.ts';
-import type { VfioFile } from './files.ts';
 import { textOf } from './sysfs.ts';
+
+/** A file of VFIO. */
+export interface VfioFile {
+  readonly path: string;
+  /** The kernel module that makes it. */
+  readonly module: string;
+  /** What a udev rule matches it by. */
+  readonly udev: string;
+}
 
 const OPEN = 'open VF';
 const { EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM } = ERRNO;

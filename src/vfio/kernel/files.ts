@@ -2,18 +2,9 @@
 // character device and iommufd.
 
 import { native } from '../../support/native.ts';
-import { notOpened } from './advice.ts';
+import { notOpened, type VfioFile } from './advice.ts';
 import type { OpenFile } from './ioctl.ts';
 import { hasModule, type Machine, type PciFacts } from './sysfs.ts';
-
-/** A file of VFIO. */
-export interface VfioFile {
-  readonly path: string;
-  /** The kernel module that makes it. */
-  readonly module: string;
-  /** What a udev rule matches it by. */
-  readonly udev: string;
-}
 
 const O_RDWR = 2;
 

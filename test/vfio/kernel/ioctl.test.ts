@@ -1,5 +1,5 @@
-// The ABI written out again: request numbers, sizes and offsets as literals (82599-vf.md 9.1, 9.2,
-// 9.4), and the same from the system's headers through the C compiler, where it has them.
+// The ABI written out again: request numbers, sizes and offsets as literals (docs/82599-vf.md sec 9.1,
+// 9.2, 9.4), and the same from the system's headers through the C compiler, where it has them.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
