@@ -53,6 +53,11 @@ export const QUEUE = {
   BLOCK_BYTES: 128,
 } as const;
 
+/** Tells the device the new tail, once a batch, where the tail register is not mapped. */
+export type Doorbell = (tail: number) => void;
+/** What RxQueue.batch and TxQueue.batch do: `n` entries of `bufs` from index `from` on; returns how many frames moved. */
+export type Batch = (bufs: Int32Array, from: number, n: number) => number;
+
 /** Bits of FEATURES. */
 export const METADATA = 1;
 export const STRIP_VLAN = 2;

@@ -11,8 +11,14 @@ import { type Clock, systemClock } from '../../support/clock.ts';
 import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../../support/code-copy.ts';
 import { VfioError } from '../../support/errors.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
-import { CLOSED, COUNT_UNIT, QUEUE, type QueueHandle } from './memory.ts';
-import type { Batch, Doorbell } from './rx-ring.ts';
+import {
+  type Batch,
+  CLOSED,
+  COUNT_UNIT,
+  type Doorbell,
+  QUEUE,
+  type QueueHandle,
+} from './memory.ts';
 import * as rxRing from './rx-ring.ts';
 import * as txRing from './tx-ring.ts';
 

@@ -16,7 +16,15 @@ import {
   VLAN_TABLE,
 } from '../../memory/layout.ts';
 import { POOL } from '../../memory/mempool.ts';
-import { COUNT_UNIT, METADATA, pairOf, QUEUE, refuseBatch } from './memory.ts';
+import {
+  type Batch,
+  COUNT_UNIT,
+  type Doorbell,
+  METADATA,
+  pairOf,
+  QUEUE,
+  refuseBatch,
+} from './memory.ts';
 import { makeSkip } from './rx-skip.ts';
 
 // V8 loads and checks an imported binding at every use, while a constant of this module becomes part of the code.
@@ -37,11 +45,6 @@ const VLANS = VLAN_TABLE >>> 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 const UNIT = COUNT_UNIT;
-
-/** Tells the device the new tail, once a batch, where the tail register is not mapped. */
-export type Doorbell = (tail: number) => void;
-/** What RxQueue.batch and TxQueue.batch do: `n` entries of `bufs` from index `from` on; returns how many frames moved. */
-export type Batch = (bufs: Int32Array, from: number, n: number) => number;
 
 /**
  * Makes the receive loop of one queue.

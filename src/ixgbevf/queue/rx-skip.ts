@@ -7,8 +7,7 @@ import { RX_FRAME_ERRORS, RX_STATUS } from '../../hw/descriptors.ts';
 import { IOVA_HIGH } from '../../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT } from '../../memory/layout.ts';
 import { POOL } from '../../memory/mempool.ts';
-import { QUEUE } from './memory.ts';
-import type { Doorbell } from './rx-ring.ts';
+import { type Doorbell, QUEUE } from './memory.ts';
 
 const { DD, EOP } = RX_STATUS.mask;
 const LOOK = DD | EOP | RX_FRAME_ERRORS;

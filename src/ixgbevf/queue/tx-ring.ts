@@ -17,8 +17,15 @@ import {
 import { IOVA_HIGH } from '../../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../../memory/layout.ts';
 import { POOL } from '../../memory/mempool.ts';
-import { COUNT_UNIT, pairOf, QUEUE, refuseBatch, TX_BLOCK } from './memory.ts';
-import type { Batch, Doorbell } from './rx-ring.ts';
+import {
+  type Batch,
+  COUNT_UNIT,
+  type Doorbell,
+  pairOf,
+  QUEUE,
+  refuseBatch,
+  TX_BLOCK,
+} from './memory.ts';
 
 // The loop uses constants of this module and not imported bindings, which are slower; rx-ring.ts has the figures.
 const COMMAND =
