@@ -31,6 +31,11 @@ export interface VfOptions {
    * Default: one a queue index, made here and freed by close().
    */
   readonly mempool?: Mempool | readonly Mempool[];
+  /**
+   * Where tx queues give sent buffers back, and so the mempool of what may be sent by them; an array as in `mempool`,
+   * which is the default. A forwarder with a thread for each direction crosses two mempools this way.
+   */
+  readonly txMempool?: Mempool | readonly Mempool[];
   /** Longest frame, bytes with header and CRC, without VLAN tag: 68 to 9,728. Default 1,518. */
   readonly maxFrame?: number;
   /**
@@ -50,9 +55,11 @@ export interface VfOptions {
 
 /** Options with every default filled in. */
 export interface VfSettings
-  extends Required<Omit<VfOptions, 'mempool' | 'metadata' | 'stripVlan' | 'mac'>> {
+  extends Required<Omit<VfOptions, 'mempool' | 'txMempool' | 'metadata' | 'stripVlan' | 'mac'>> {
   /** Empty: to be made. */
   readonly mempools: readonly Mempool[];
+  /** Empty: as `mempools`. */
+  readonly txMempools: readonly Mempool[];
   /** METADATA, STRIP_VLAN of every rx queue. */
   readonly features: number;
   readonly mac: MacBytes | undefined;
@@ -69,6 +76,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     rxRingSize = 512,
     txRingSize = 512,
     mempool = [],
+    txMempool = [],
     maxFrame = 1500 + ETHER_HEADER + CRC_SIZE,
     metadata = false,
     stripVlan = false,
@@ -99,7 +107,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
       'stripVlan: expected metadata: true with it, got false; the tags would be lost',
     );
   }
-  const mempools = Array.isArray(mempool) ? mempool : [mempool as Mempool];
+  const mempools = listOf(mempool);
   for (const { bufferBytes, headroomBytes } of mempools) {
     const usable = usableBufferBytes(bufferBytes, headroomBytes);
     // The CRC is stripped and a VLAN tag may be there: 4 bytes each.
@@ -115,6 +123,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     rxRingSize,
     txRingSize,
     mempools,
+    txMempools: listOf(txMempool),
     maxFrame,
     features: (metadata ? METADATA : 0) | (stripVlan ? STRIP_VLAN : 0),
     mac: mac === undefined ? undefined : parseStationMac('mac', mac),
@@ -122,6 +131,10 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     clock,
     log,
   };
+}
+
+function listOf(mempool: Mempool | readonly Mempool[]): readonly Mempool[] {
+  return Array.isArray(mempool) ? mempool : [mempool as Mempool];
 }
 
 /** Buffer size of an own mempool: what holds the longest frame, in the mempool's unit. */

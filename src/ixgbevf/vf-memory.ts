@@ -25,6 +25,7 @@ export function createVfMemory(arena: Arena, address: string, settings: VfSettin
   const { rxQueues, txQueues, rxRingSize, txRingSize, maxFrame, features, log } = settings;
   const own: Mempool[] = [];
   const mempools = settings.mempools.length > 0 ? settings.mempools : own;
+  const txMempools = settings.txMempools.length > 0 ? settings.txMempools : mempools;
   const memory: VfMemory = { arena, rx: [], tx: [], mempools, ownMempools: own };
   try {
     if (mempools === own) {
@@ -39,7 +40,7 @@ export function createVfMemory(arena: Arena, address: string, settings: VfSettin
       memory.rx.push(createQueue(arena, 'rx', q, rxRingSize, mempool, address, features));
     }
     for (let q = 0; q < txQueues; q++) {
-      const mempool = mempools[q % mempools.length];
+      const mempool = txMempools[q % txMempools.length];
       memory.tx.push(createQueue(arena, 'tx', q, txRingSize, mempool, address));
     }
     return memory;

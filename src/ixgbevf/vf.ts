@@ -195,6 +195,16 @@ export class IxgbeVf {
     for (const queue of [...this.rx, ...this.tx]) queue.release();
   }
 
+  /** As `close`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
   private open(): Lifecycle {
     if (!this.closed) return this.life;
     const expected = 'expected an open device, got a closed one; open it again';

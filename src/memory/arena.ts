@@ -26,6 +26,8 @@ import { makeSharedMemory, type SharedMemory } from './shared-memory.ts';
 
 /** Address space that the arena grows by, where it can. */
 const GROWTH = 1024 * 1024 * 1024;
+/** Retired control blocks that stay readable. */
+const RETIRED = 1024;
 
 interface Chunk {
   readonly offset: number;
@@ -43,6 +45,7 @@ export class Arena {
   private readonly space = new RangeAllocator();
   private readonly dma = new RangeAllocator();
   private readonly control = new RangeAllocator();
+  private readonly retired: number[] = [];
   private readonly chunks: Chunk[] = [];
   private readonly devices = new Set<VfioDevice>();
   private readonly backing: PageBacking;
@@ -74,6 +77,11 @@ export class Arena {
   /** Bytes of DMA memory handed out now. */
   get dmaUsedBytes(): number {
     return this.dma.used;
+  }
+
+  /** Bytes of control memory taken now. */
+  get controlUsedBytes(): number {
+    return this.control.used;
   }
 
   /**
@@ -117,6 +125,15 @@ export class Arena {
   /** Gives control memory back. */
   releaseControl(offset: number): void {
     this.control.release(offset);
+  }
+
+  /**
+   * Gives control memory back that other threads may still look at. It keeps its contents until 1,024 more blocks were
+   * retired, so that a handle of something closed long ago goes on reading that it is closed.
+   */
+  retireControl(offset: number): void {
+    this.retired.push(offset);
+    if (this.retired.length > RETIRED) this.control.release(this.retired.shift() ?? 0);
   }
 
   /**

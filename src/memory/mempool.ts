@@ -23,6 +23,8 @@ export const POOL = {
   DEBUG: 7,
   /** Times a taker got fewer buffers than it asked for. */
   EXHAUSTED: 8,
+  /** Queues that take buffers from here or give them back, running or not. */
+  QUEUES: 9,
   WORDS: 16,
 } as const;
 
@@ -61,10 +63,14 @@ export class Mempool {
   private readonly stack: number;
   private readonly first: number;
   private readonly step: number;
+  /** Only where it was made: a handle is no claim to the memory. */
+  private readonly arena: Arena | undefined;
+  private freed = false;
 
-  /** Takes up a mempool made by `createMempool`, in the thread that owns it from now on. */
-  constructor(handle: MempoolHandle, views: ArenaViews = viewsOf(handle.memory)) {
+  /** Takes up a mempool made by `mempool()`, in the thread that owns it from now on. */
+  constructor(handle: MempoolHandle, views: ArenaViews = viewsOf(handle.memory), arena?: Arena) {
     this.handle = handle;
+    this.arena = arena;
     this.heap = views.i32;
     this.owner = new Uint8Array(handle.memory.buffer, OWNER_TABLE, BUF_LIMIT);
     this.state = handle.state;
@@ -86,6 +92,26 @@ export class Mempool {
   /** Times a taker got fewer buffers than it asked for. */
   get exhausted(): number {
     return this.heap[this.state + POOL.EXHAUSTED] >>> 0;
+  }
+
+  /**
+   * Gives the memory back. Idempotent; buffers and other threads' objects of this mempool must not be used afterwards.
+   * @throws RangeError while buffers are out or a queue uses it, and on an object made from a handle
+   */
+  free(): void {
+    if (this.freed) return;
+    if (this.arena === undefined) {
+      throw new RangeError(
+        'free mempool: expected the object that mempool() returned, got one made from its handle; free it where it was made',
+      );
+    }
+    destroyMempool(this.arena, this);
+    this.freed = true;
+  }
+
+  /** As `free`. */
+  [Symbol.dispose](): void {
+    this.free();
   }
 
   /** Arena byte offset of a buffer's data, headroom skipped. */
@@ -207,11 +233,14 @@ export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
   checkOption('count', count, 1, BUF_LIMIT, 1);
   checkOption('bufferBytes', bufferBytes, BUF_UNIT, MAX_BUFFER_BYTES, BUF_UNIT);
   checkOption('headroomBytes', headroomBytes, 0, bufferBytes - 1024, 4);
-  const state = arena.allocateControl(POOL.WORDS * 4 + count * 4) >>> 2;
+  const state = arena.allocateControl(POOL.WORDS * 4) >>> 2;
+  let stack = 0;
   let base: number;
   try {
+    stack = arena.allocateControl(count * 4) >>> 2;
     base = arena.allocateDma(count * bufferBytes, BUF_UNIT);
   } catch (error) {
+    if (stack !== 0) arena.releaseControl(stack << 2);
     arena.releaseControl(state << 2);
     throw error;
   }
@@ -219,7 +248,7 @@ export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
   const step = bufferBytes / BUF_UNIT;
   const first = base / BUF_UNIT;
   heap[state + POOL.AVAILABLE] = count;
-  heap[state + POOL.STACK] = state + POOL.WORDS;
+  heap[state + POOL.STACK] = stack;
   heap[state + POOL.COUNT] = count;
   heap[state + POOL.FIRST] = first;
   heap[state + POOL.STEP] = step;
@@ -227,27 +256,36 @@ export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
   heap[state + POOL.HEADROOM] = headroomBytes;
   heap[state + POOL.DEBUG] = debug ? 1 : 0;
   // Highest index at the bottom: the first takers get ascending memory.
-  const stack = state + POOL.WORDS;
   for (let i = 0; i < count; i++) {
     heap[stack + i] = first + (count - 1 - i) * step;
   }
-  return new Mempool({ memory: arena.memory, state }, arena.views);
+  return new Mempool({ memory: arena.memory, state }, arena.views, arena);
 }
 
 /**
  * Gives a mempool's memory back to the arena.
- * @throws RangeError when buffers are still out: a device may be using them
+ * @throws RangeError when buffers are still out, since a device may be using them, or a queue is still on it
  */
 export function destroyMempool(arena: Arena, mempool: Mempool): void {
-  if (mempool.available !== mempool.count) {
+  const heap = arena.views.i32;
+  const { state } = mempool.handle;
+  const queues = heap[state + POOL.QUEUES];
+  if (queues !== 0) {
     throw new RangeError(
-      `destroy mempool: expected all ${mempool.count} buffers back, got ${mempool.available}; close the queues that use it first`,
+      `free mempool: expected no queue on it, got ${queues}; close the devices that use it first`,
     );
   }
-  const heap = arena.views.i32;
-  const state = mempool.handle.state;
+  const out = mempool.count - mempool.available;
+  if (out !== 0) {
+    throw new RangeError(
+      `free mempool: expected all ${mempool.count} buffers back, got ${mempool.available}; give back the ${out} that were taken or received`,
+    );
+  }
   arena.releaseDma(heap[state + POOL.FIRST] * BUF_UNIT);
-  arena.releaseControl(state << 2);
+  arena.releaseControl(heap[state + POOL.STACK] << 2);
+  // Whoever still has a handle finds it empty.
+  heap[state + POOL.AVAILABLE] = 0;
+  arena.retireControl(state << 2);
 }
 
 function checkOption(name: string, value: number, low: number, high: number, step: number): void {

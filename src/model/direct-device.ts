@@ -4,7 +4,7 @@
 // src/vfio/device.ts.
 
 import { DEVICE_82599_VF } from '../hw/pci.ts';
-import { PAGE_SIZE, VECTORS } from '../hw/registers.ts';
+import { ALL_ONES, PAGE_SIZE, VECTORS } from '../hw/registers.ts';
 import { formatRanges, type Iova, type IovaRange, rangesHold } from '../memory/iova.ts';
 import { VfioError } from '../support/errors.ts';
 import { native } from '../support/native.ts';
@@ -13,6 +13,7 @@ import type { VfFunction } from './types.ts';
 
 const EINVAL = 22;
 const ENOENT = 2;
+const ENODEV = 19;
 const EBADF = 9;
 
 /** What x86 with an IOMMU of 39 bits offers: all but the MSI window. */
@@ -32,6 +33,8 @@ export interface DirectDeviceOptions {
   readonly advance: () => void;
   /** Called once by close(), after the function was disconnected. */
   readonly onClose?: () => void;
+  /** Called by vanish(), after the function was disconnected: makes the BAR pages that are shared read all ones. */
+  readonly onVanish?: () => void;
 }
 
 /** A VF of a model in this process, as the driver sees a device. */
@@ -43,6 +46,7 @@ export class DirectDevice implements VfioDevice {
   private readonly options: DirectDeviceOptions;
   private readonly mapped: boolean;
   private closed = false;
+  private gone = false;
 
   constructor(options: DirectDeviceOptions) {
     this.options = options;
@@ -52,13 +56,16 @@ export class DirectDevice implements VfioDevice {
 
   read32(offset: number): number {
     const target = this.open('read a register');
+    if (this.gone) return ALL_ONES;
     const value = target.mmioRead(offset);
     this.options.advance();
     return value >>> 0;
   }
 
   write32(offset: number, value: number): void {
-    this.open('write a register').mmioWrite(offset, value >>> 0);
+    const target = this.open('write a register');
+    if (this.gone) return;
+    target.mmioWrite(offset, value >>> 0);
     this.options.advance();
   }
 
@@ -71,11 +78,14 @@ export class DirectDevice implements VfioDevice {
   }
 
   readConfig16(offset: number): number {
-    return this.open('read config space').configRead(offset, 2);
+    const target = this.open('read config space');
+    return this.gone ? 0xffff : target.configRead(offset, 2);
   }
 
   writeConfig16(offset: number, value: number): void {
-    this.open('write config space').configWrite(offset, 2, value);
+    const target = this.open('write config space');
+    if (this.gone) return;
+    target.configWrite(offset, 2, value);
     this.options.advance();
   }
 
@@ -96,7 +106,10 @@ export class DirectDevice implements VfioDevice {
   }
 
   unmapDma(iova: Iova, sizeBytes: number): void {
-    const result = this.open('unmap DMA').dmaUnmap(iova, sizeBytes);
+    const target = this.open('unmap DMA');
+    // A function that vanished took its mappings with it.
+    if (this.gone) return;
+    const result = target.dmaUnmap(iova, sizeBytes);
     if (result > 0) return;
     const errno = result === 0 ? ENOENT : -result;
     throw new VfioError('unmap DMA', errno, this.address, describe(iova, sizeBytes));
@@ -127,16 +140,27 @@ export class DirectDevice implements VfioDevice {
   }
 
   reset(): void {
-    this.open('reset').functionReset();
+    const target = this.open('reset');
+    if (this.gone) throw new VfioError('reset', ENODEV, this.address, 'the device is gone');
+    target.functionReset();
     this.options.advance();
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.options.function.disconnect();
-    this.options.advance();
+    if (!this.gone) {
+      this.options.function.disconnect();
+      this.options.advance();
+    }
     this.options.onClose?.();
+  }
+
+  /** The function is taken out from under its driver: from here on every register reads all ones, as on a bus. */
+  vanish(): void {
+    this.gone = true;
+    this.options.function.disconnect();
+    this.options.onVanish?.();
   }
 
   private open(operation: string): VfFunction {

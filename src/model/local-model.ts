@@ -2,6 +2,7 @@
 // tests. It moves only by step(): call it in the loop that also drives the
 // VFs. Addresses of its VFs are model:P.V.
 
+import { BAR0_SIZE } from '../hw/registers.ts';
 import { type Arena, processArena } from '../memory/arena.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
@@ -27,11 +28,14 @@ export interface LocalModelOptions {
 
 /** A software 82599 whose VFs are opened as model:P.V. */
 export class LocalModel {
+  private readonly arena: Arena;
   private readonly nic: Nic;
-  private readonly taken = new Set<string>();
+  private readonly devices = new Map<string, DirectDevice>();
+  private closed = false;
 
   /** @throws RangeError for options out of range */
   constructor(arena: Arena, options: LocalModelOptions) {
+    this.arena = arena;
     this.nic = new Nic({ clock: systemClock, ...options, memory: arena });
   }
 
@@ -41,7 +45,7 @@ export class LocalModel {
    * @returns frames and messages moved; 0 when there was nothing to do
    */
   step(budget = 64): number {
-    return this.nic.step(budget);
+    return this.closed ? 0 : this.nic.step(budget);
   }
 
   /** One row a VF: what was offered, delivered, dropped and why. */
@@ -76,26 +80,44 @@ export class LocalModel {
 
   /**
    * Takes a VF as a device.
-   * @throws RangeError where there is no such VF, or it is taken
+   * @throws RangeError where there is no such VF, it is taken, or the model is closed
    */
   device(port: number, vf: number): DirectDevice {
     const address = `model:${port}.${vf}`;
     const target = this.nic.function(port, vf);
-    if (this.taken.has(address)) {
+    if (this.closed) {
+      throw new RangeError(
+        `${address}: expected a VF of a running model, got one of a closed model`,
+      );
+    }
+    if (this.devices.has(address)) {
       throw new RangeError(`${address}: expected a VF that is free, got one that is open already`);
     }
-    this.taken.add(address);
-    return new DirectDevice({
+    const device = new DirectDevice({
       address,
       function: target,
       advance: () => this.nic.step(ADVANCE_BUDGET),
-      onClose: () => this.taken.delete(address),
+      onClose: () => this.devices.delete(address),
+      onVanish: () => {
+        const start = target.barOffset >>> 2;
+        this.arena.views.i32.fill(-1, start, start + BAR0_SIZE / 4);
+      },
     });
+    this.devices.set(address, device);
+    return device;
   }
 
-  /** Ends the model; its VFs read as gone. */
+  /** Ends the model: nothing moves any more, and its VFs read as gone. Idempotent. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const device of this.devices.values()) device.vanish();
     this.nic.close();
+  }
+
+  /** As `close`. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 

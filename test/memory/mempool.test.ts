@@ -96,3 +96,44 @@ describe('mempool', () => {
     destroyMempool(arena, mempool);
   });
 });
+
+describe('free', () => {
+  it('gives the memory back, so that 500 mempools in turn need no more than one', () => {
+    mempool1().free();
+    const used = arena.dmaUsedBytes;
+    const length = arena.memory.buffer.byteLength;
+    for (let i = 0; i < 500; i++) mempool1().free();
+    expect(arena.dmaUsedBytes).toBe(used);
+    expect(arena.memory.buffer.byteLength).toBe(length);
+  });
+
+  it('is idempotent, leaves nothing to take, and is what using does', () => {
+    const mempool = mempool1();
+    const other = new Mempool(mempool.handle);
+    mempool.free();
+    mempool.free();
+    mempool[Symbol.dispose]();
+    expect(mempool.take()).toBe(0);
+    expect(other.takeBatch(new Int32Array(4), 0, 4)).toBe(0);
+  });
+
+  it('refuses while buffers are out, and says how many', () => {
+    const mempool = mempool1();
+    const buf = mempool.take();
+    expect(() => mempool.free()).toThrow(
+      /free mempool: expected all 4096 buffers back, got 4095; give back the 1 /,
+    );
+    mempool.give(buf);
+    mempool.free();
+  });
+
+  it('refuses on an object made from a handle', () => {
+    const mempool = mempool1();
+    expect(() => new Mempool(mempool.handle).free()).toThrow(/free it where it was made/);
+    mempool.free();
+  });
+
+  function mempool1(): Mempool {
+    return createMempool(arena, { count: 4096 });
+  }
+});

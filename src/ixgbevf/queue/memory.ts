@@ -15,7 +15,7 @@ import {
 import type { Arena } from '../../memory/arena.ts';
 import { IOVA_HIGH, type Iova, iovaOf } from '../../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT } from '../../memory/layout.ts';
-import type { Mempool } from '../../memory/mempool.ts';
+import { type Mempool, POOL } from '../../memory/mempool.ts';
 import type { SharedMemory } from '../../memory/shared-memory.ts';
 
 /**
@@ -128,6 +128,7 @@ export function createQueue(
   heap[state + QUEUE.SLOTS] = slotOffset >>> 2;
   heap[state + QUEUE.SIZE] = size;
   heap[state + QUEUE.MEMPOOL] = mempool.handle.state;
+  heap[mempool.handle.state + POOL.QUEUES]++;
   heap[state + QUEUE.FEATURES] = features;
   return {
     kind,
@@ -247,10 +248,12 @@ export function disarm(queue: QueueMemory): void {
 export function destroyQueue(arena: Arena, queue: QueueMemory): void {
   const heap = arena.views.i32;
   if (heap[queue.handle.state + QUEUE.NEXT] === CLOSED) return;
-  // The state block (128 bytes) is kept: handles elsewhere must go on reading CLOSED.
   heap[queue.handle.state + QUEUE.NEXT] = CLOSED;
+  heap[queue.mempool.handle.state + POOL.QUEUES]--;
   arena.releaseDma(queue.descriptorOffset);
   arena.releaseControl(queue.slotOffset);
+  // Handles elsewhere must go on reading CLOSED.
+  arena.retireControl(queue.handle.state << 2);
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import { at } from '../../hw/define.ts';
 import { MIN_FRAME } from '../../hw/descriptors.ts';
-import { VFRDT, VFTDT } from '../../hw/registers.ts';
+import { VFRDT, VFTDH, VFTDT } from '../../hw/registers.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import { Mempool } from '../../memory/mempool.ts';
 import { type Clock, systemClock } from '../../support/clock.ts';
@@ -118,16 +118,19 @@ export class TxQueue extends Queue {
    */
   readonly batch: Batch;
   private readonly loops: txRing.TxLoops;
+  private readonly device: VfioDevice | undefined;
   private readonly clock: Clock;
 
   constructor(
     handle: QueueHandle,
     copy: CodeCopy<typeof txRing>,
     doorbell: Doorbell,
+    device: VfioDevice | undefined,
     clock: Clock,
   ) {
     super(handle, copy);
     const { mempool } = this;
+    this.device = device;
     this.clock = clock;
     this.loops = copy.module.makeTxBatch(
       this.views,
@@ -156,9 +159,30 @@ export class TxQueue extends Queue {
     return sent;
   }
 
+  /**
+   * Descriptors between head and tail: frames that the device has not taken from the ring yet. Frames that it took
+   * may still be on their way.
+   * @throws VfioError when the device was closed, or its tail register is trapped and this is another thread
+   */
+  get pending(): number {
+    const next = this.views.i32[this.handle.state + QUEUE.NEXT];
+    if (next < 0) return this.idle(next);
+    const head = this.readHead();
+    const size = this.views.i32[this.handle.state + QUEUE.SIZE];
+    // A device that is gone reads as all ones: it takes nothing any more.
+    return head < size ? (next - head) & (size - 1) : this.clean();
+  }
+
   /** Gives finished frames back to the mempool. @returns frames still in the ring; up to 31 finished ones count */
   clean(): number {
     return this.loops.clean();
+  }
+
+  private readHead(): number {
+    const tailWord = this.views.i32[this.handle.state + QUEUE.TAIL];
+    if (tailWord !== 0) return this.views.i32[tailWord + HEAD_WORDS] >>> 0;
+    if (this.device === undefined) throw trapped(this.handle);
+    return this.device.read32(at(VFTDH, this.handle.index));
   }
 
   private checkedBatch(bufs: Int32Array, from: number, n: number): number {
@@ -176,17 +200,22 @@ export class TxQueue extends Queue {
   }
 }
 
+/** VFTDH from VFTDT, in words. */
+const HEAD_WORDS = (at(VFTDH, 0) - at(VFTDT, 0)) / 4;
+
+function trapped({ kind, index, address }: QueueHandle): VfioError {
+  return new VfioError(
+    `use ${kind} queue ${index}`,
+    0,
+    address,
+    'expected a mapped tail register, got a trapped one; a Worker can only use a device whose BAR0 is mapped',
+  );
+}
+
 function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbell {
   const offset = at(handle.kind === 'rx' ? VFRDT : VFTDT, handle.index);
   return (tail) => {
-    if (device === undefined) {
-      throw new VfioError(
-        `use ${handle.kind} queue ${handle.index}`,
-        0,
-        handle.address,
-        'expected a mapped tail register, got a trapped one; a Worker can only use a device whose BAR0 is mapped',
-      );
-    }
+    if (device === undefined) throw trapped(handle);
     device.write32(offset, tail);
   };
 }
@@ -217,5 +246,5 @@ export async function openTxQueue(
   clock: Clock = systemClock,
 ): Promise<TxQueue> {
   const copy = await freshCopy('./tx-ring', import.meta.url, txRing);
-  return new TxQueue(handle, copy, doorbellOf(handle, device), clock);
+  return new TxQueue(handle, copy, doorbellOf(handle, device), device, clock);
 }
