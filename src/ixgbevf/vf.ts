@@ -27,8 +27,8 @@ import { createVfMemory, freeVfMemory, type VfMemory } from './vf-memory.ts';
 export class IxgbeVf {
   /** Address the device was opened by. */
   readonly address: string;
-  readonly rx: readonly RxQueue[];
-  readonly tx: readonly TxQueue[];
+  readonly rx: readonly [RxQueue, ...RxQueue[]];
+  readonly tx: readonly [TxQueue, ...TxQueue[]];
   /** Mempools of the rings, by queue index modulo the length. */
   readonly mempools: readonly Mempool[];
   private readonly life: Lifecycle;
@@ -41,8 +41,9 @@ export class IxgbeVf {
     mempools: readonly Mempool[],
   ) {
     this.address = life.device.address;
-    this.rx = rx;
-    this.tx = tx;
+    // There is always a first one: options of less are refused.
+    this.rx = rx as [RxQueue, ...RxQueue[]];
+    this.tx = tx as [TxQueue, ...TxQueue[]];
     this.mempools = mempools;
     this.life = life;
   }

@@ -28,6 +28,7 @@ describe('examples', () => {
   it.each([
     ['l2fwd', ['model:0.0'], 'expected two addresses or none, got 1'],
     ['l2fwd', ['nonsense', 'model:1.0'], "got 'nonsense'"],
+    ['two-workers', ['model:0.0'], 'expected two addresses or none, got 1'],
     ['pktgen', ['vfio-user:/nowhere.sock'], '/nowhere.sock'],
     ['pcap', [], 'expected a file to write'],
     ['pcap', ['/nowhere/x.pcap'], '/nowhere/x.pcap'],
@@ -64,6 +65,26 @@ describe('examples', () => {
       expect(delivered).toBe(offered);
       expect(received).toBeGreaterThan(offered - 2048);
       expect([spoofed, filtered, faults, gaps, twice, corrupt]).toEqual([0, 0, 0, 0, 0, 0]);
+    }
+  });
+
+  it('two-workers forwards both ways, a thread each', () => {
+    const { status, stdout, stderr } = run('two-workers', '2');
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    const [forth, back] = [...stdout.matchAll(/: (\d+) frames/g)].map(([, n]) => Number(n));
+    expect(forth).toBeGreaterThan(1000);
+    expect(back).toBeGreaterThan(1000);
+    const rows = [...stdout.matchAll(/│ [01] +│ ([01]) +│ 0 +│ ([\d │]+)│\n/g)].map((match) =>
+      match[2].split('│').map(Number),
+    );
+    expect(rows.length).toBe(2);
+    for (const row of rows) {
+      const [offered, delivered, , , spoofed, filtered, faults, received, , twice, corrupt] = row;
+      expect(delivered).toBe(offered);
+      // What the rings, two of 512 each way, hold at the end; what a full tx ring did not take was dropped.
+      expect(received).toBeGreaterThan(0);
+      expect([spoofed, filtered, faults, twice, corrupt]).toEqual([0, 0, 0, 0, 0]);
     }
   });
 
