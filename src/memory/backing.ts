@@ -4,15 +4,13 @@
 
 import { readFileSync } from 'node:fs';
 import { VfioError } from '../support/errors.ts';
+import { F_SEAL, MAP_SHARED, PROT_READ_WRITE } from '../support/linux.ts';
 import { native } from '../support/native.ts';
 
 // linux/memfd.h, linux/fcntl.h, asm-generic/mman-common.h
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
 const MFD_HUGETLB = 0x4;
-const F_SEAL_SHRINK = 0x2;
-const PROT_READ_WRITE = 0x3;
-const MAP_SHARED = 0x1;
 const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_WRITE = 23;
 
@@ -60,7 +58,7 @@ export function openBacking(): PageBacking {
   const huge = freeHugePages() > 0;
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0);
   const fd = checked(shim.memfdCreate('ixy-arena', flags), 'create memfd');
-  checked(shim.addSeals(fd, F_SEAL_SHRINK), 'seal memfd');
+  checked(shim.addSeals(fd, F_SEAL.SHRINK), 'seal memfd');
   const transparent = !huge && transparentHugeSharedMemory();
   let sizeBytes = 0;
   return {

@@ -7,14 +7,10 @@ import { DEVICE_82599_VF } from '../hw/pci.ts';
 import { ALL_ONES, PAGE_SIZE, VECTORS } from '../hw/registers.ts';
 import { formatRanges, type Iova, type IovaRange, rangesHold } from '../memory/iova.ts';
 import { VfioError } from '../support/errors.ts';
+import { ERRNO } from '../support/linux.ts';
 import { native } from '../support/native.ts';
 import type { DmaMapping, VfioDevice } from '../vfio/device.ts';
 import type { VfFunction } from './types.ts';
-
-const EINVAL = 22;
-const ENOENT = 2;
-const ENODEV = 19;
-const EBADF = 9;
 
 /** What x86 with an IOMMU of 39 bits offers: all but the MSI window. */
 const RANGES: readonly IovaRange[] = [
@@ -92,7 +88,7 @@ export class DirectDevice implements VfioDevice {
   mapDma(mapping: DmaMapping): void {
     const target = this.open('map DMA');
     const { iova, sizeBytes } = mapping;
-    const bad = (detail: string) => new VfioError('map DMA', EINVAL, this.address, detail);
+    const bad = (detail: string) => new VfioError('map DMA', ERRNO.EINVAL, this.address, detail);
     if (iova % DMA_PAGE !== 0 || sizeBytes % DMA_PAGE !== 0 || sizeBytes <= 0) {
       throw bad(`expected IOVA and size as multiples of 4096, got ${describe(iova, sizeBytes)}`);
     }
@@ -111,7 +107,7 @@ export class DirectDevice implements VfioDevice {
     if (this.gone) return;
     const result = target.dmaUnmap(iova, sizeBytes);
     if (result > 0) return;
-    const errno = result === 0 ? ENOENT : -result;
+    const errno = result === 0 ? ERRNO.ENOENT : -result;
     throw new VfioError('unmap DMA', errno, this.address, describe(iova, sizeBytes));
   }
 
@@ -141,7 +137,7 @@ export class DirectDevice implements VfioDevice {
 
   reset(): void {
     const target = this.open('reset');
-    if (this.gone) throw new VfioError('reset', ENODEV, this.address, 'the device is gone');
+    if (this.gone) throw new VfioError('reset', ERRNO.ENODEV, this.address, 'the device is gone');
     target.functionReset();
     this.options.advance();
   }
@@ -164,7 +160,8 @@ export class DirectDevice implements VfioDevice {
   }
 
   private open(operation: string): VfFunction {
-    if (this.closed) throw new VfioError(operation, EBADF, this.address, 'the device is closed');
+    if (this.closed)
+      throw new VfioError(operation, ERRNO.EBADF, this.address, 'the device is closed');
     return this.options.function;
   }
 }

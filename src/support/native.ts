@@ -6,6 +6,7 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { POLL } from './linux.ts';
 
 /** Any view of memory: of an ArrayBuffer, a SharedArrayBuffer or a WebAssembly.Memory. */
 export type MemoryView = ArrayBufferView<ArrayBufferLike>;
@@ -197,7 +198,6 @@ interface Addon extends Shim {
   watchRef(id: number, on: boolean): number;
 }
 
-const POLLIN = 1;
 const shimFile = fileURLToPath(new URL('../../dist/native/ixy-shim.node', import.meta.url));
 let loaded: Native | undefined;
 
@@ -224,7 +224,7 @@ function load(): Addon {
 function bind(addon: Addon): Native {
   return {
     ...addon,
-    watchFd(fd, callback, events = POLLIN) {
+    watchFd(fd, callback, events = POLL.IN) {
       const id = addon.watchStart(fd, callback, events);
       if (id < 0) throw new Error(`watch fd ${fd}: errno ${-id}`);
       return {

@@ -5,15 +5,11 @@
 import { BAR0_SIZE } from '../../hw/registers.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { VfioError } from '../../support/errors.ts';
+import { F_SEAL, MAP_SHARED, PROT_READ_WRITE } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 
 // linux/memfd.h, linux/fcntl.h, asm-generic/mman-common.h
 const MFD_ALLOW_SEALING = 0x2;
-const F_SEAL_SEAL = 0x1;
-const F_SEAL_SHRINK = 0x2;
-const F_SEAL_GROW = 0x4;
-const PROT_READ_WRITE = 0x3;
-const MAP_SHARED = 0x1;
 
 /** The memory of one VF's BAR0. Owns its fd and its window in the arena. */
 export class BarMemory {
@@ -33,7 +29,7 @@ export class BarMemory {
     this.offset = arena.reserveWindow(BAR0_SIZE);
     try {
       checked(shim.ftruncate(this.fd, BAR0_SIZE), name);
-      checked(shim.addSeals(this.fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), name);
+      checked(shim.addSeals(this.fd, F_SEAL.SHRINK | F_SEAL.GROW | F_SEAL.SEAL), name);
       const address = arena.address + this.offset;
       checked(shim.mmapFixed(address, BAR0_SIZE, PROT_READ_WRITE, MAP_SHARED, this.fd, 0), name);
     } catch (error) {

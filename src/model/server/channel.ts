@@ -2,6 +2,7 @@
 // whole yet waits in its buffer, a reply that the client does not take waits in another, and
 // while one waits nothing more is read, so both stay bounded. Knows sizes, no commands.
 
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 import { HEADER_BYTES, messageSize } from '../../vfio/user/protocol.ts';
 
@@ -22,7 +23,6 @@ export const RECEIVED = {
   DAMAGED: 3,
 } as const;
 
-const EAGAIN = 11;
 /** SCM_MAX_FD: what one sendmsg can carry. */
 const MAX_FDS = 253;
 
@@ -68,7 +68,7 @@ export class Channel {
         this.need - this.have,
         this.arrived,
       );
-      if (result === -EAGAIN) return RECEIVED.NOTHING;
+      if (result === -ERRNO.EAGAIN) return RECEIVED.NOTHING;
       for (let i = 1; i <= this.arrived[0]; i++) this.fds.push(this.arrived[i]);
       if (result <= 0) return result === 0 || result === -104 ? RECEIVED.END : RECEIVED.DAMAGED;
       this.have += result;
@@ -92,7 +92,7 @@ export class Channel {
     const fds = fd < 0 ? null : Int32Array.of(fd);
     const result = native().sendMsg(this.fd, reply, 0, length, fds, fds === null ? 0 : 1);
     if (result === length) return true;
-    if (result < 0 && result !== -EAGAIN) return false;
+    if (result < 0 && result !== -ERRNO.EAGAIN) return false;
     this.outbox = reply.slice(0, length);
     this.sent = Math.max(0, result);
     this.outboxFd = this.sent > 0 ? -1 : fd;

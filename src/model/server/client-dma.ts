@@ -2,6 +2,7 @@
 // (linux vfio_iommu_type1.c), carried out on the VF's IOMMU and on the client's files. QEMU
 // unmaps the whole address space in large chunks, and again what is unmapped already.
 
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 import type { DmaMapCommand, DmaUnmapCommand } from '../../vfio/user/protocol.ts';
 import type { VfFunction } from '../types.ts';
@@ -10,8 +11,6 @@ import type { ClientFile, ClientFiles } from './client-files.ts';
 /** Files without a mapping that are kept mapped, since QEMU unmaps all memory just to map it again. */
 const IDLE_FILES = 4;
 const ALL_BYTES = 2 ** 64;
-const ENOMEM = 12;
-const ENOSPC = 28;
 
 interface Mapping {
   readonly sizeBytes: number;
@@ -48,7 +47,7 @@ export class ClientDma {
     const { iova, sizeBytes, readable, writable } = command;
     if (this.mappings.size >= this.limit) {
       if (fd >= 0) native().close(fd);
-      return -ENOSPC;
+      return -ERRNO.ENOSPC;
     }
     if (fd < 0) {
       const result = this.target.dmaMap(iova, sizeBytes, -1, readable, writable);
@@ -58,7 +57,7 @@ export class ClientDma {
     const place = this.files.locate(fd, command.fdOffset, sizeBytes, writable);
     if (typeof place === 'number') {
       // What lies idle takes room; the client is told, and may try again.
-      if (place === -ENOMEM) this.dropIdle(0);
+      if (place === -ERRNO.ENOMEM) this.dropIdle(0);
       return place;
     }
     const { file, heapOffset } = place;

@@ -6,19 +6,14 @@
 import type { Arena } from '../../memory/arena.ts';
 import { ARENA_LIMIT, HUGE_PAGE, SMALL_PAGE, SPACE_OFFSET } from '../../memory/layout.ts';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO, MAP_SHARED, PROT_READ_WRITE } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 
 /** Mapped at once of a file that the arena has no room for as a whole. */
 const BLOCK = 32 * HUGE_PAGE;
-const PROT_READ_WRITE = 0x3;
-const MAP_SHARED = 0x1;
 const NONE: readonly ClientFile[] = [];
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
-const EPERM = 1;
-const ENOMEM = 12;
-const EACCES = 13;
-const EINVAL = 22;
 
 /** A part of a file that is mapped: file bytes [start, end) at heap offset `window`. */
 interface Segment {
@@ -84,7 +79,7 @@ export class ClientFiles {
     const [device, inode, fileBytes, mode] = this.facts;
     if (result < 0 || (mode & S_IFMT) !== S_IFREG || offset + sizeBytes > fileBytes) {
       shim.close(fd);
-      return -EINVAL;
+      return -ERRNO.EINVAL;
     }
     const key = `${device}:${inode}`;
     let file = this.files.get(key);
@@ -101,9 +96,10 @@ export class ClientFiles {
     if (typeof segment === 'object') {
       return { file, heapOffset: segment.window + (offset - segment.start) };
     }
-    if ((segment === -EACCES || segment === -EPERM) && !writable) return { file, heapOffset: -1 };
+    if ((segment === -ERRNO.EACCES || segment === -ERRNO.EPERM) && !writable)
+      return { file, heapOffset: -1 };
     this.settle(file);
-    return segment === -ENOMEM ? -ENOMEM : -EINVAL;
+    return segment === -ERRNO.ENOMEM ? -ERRNO.ENOMEM : -ERRNO.EINVAL;
   }
 
   /** A client keeps the file. */
@@ -165,7 +161,7 @@ export class ClientFiles {
     const end = Math.floor(fileBytes / align) * align;
     if (offset >= mapped && mapped % align === 0) {
       const segment = this.mapSegment(file, mapped, end, align);
-      if (segment !== -ENOMEM) return segment;
+      if (segment !== -ERRNO.ENOMEM) return segment;
     }
     const from = Math.floor(offset / BLOCK) * BLOCK;
     const to = Math.min(end, Math.ceil((offset + sizeBytes) / BLOCK) * BLOCK);
@@ -179,7 +175,7 @@ export class ClientFiles {
     align: number,
   ): Segment | number {
     const window = this.reserve(end - start, align);
-    if (window < 0) return -ENOMEM;
+    if (window < 0) return -ERRNO.ENOMEM;
     const address = this.arena.address + window;
     const { fd } = file;
     const result = native().mmapFixed(address, end - start, PROT_READ_WRITE, MAP_SHARED, fd, start);

@@ -3,6 +3,7 @@
 
 import { readlinkSync } from 'node:fs';
 import { VECTORS } from '../../hw/registers.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 import {
   IRQ,
@@ -17,9 +18,6 @@ import type { VfFunction } from '../types.ts';
 export const IRQ_COUNTS: readonly number[] = Array.from({ length: PCI_IRQS }, (_, index) =>
   index === IRQ.MSIX ? VECTORS : 0,
 );
-
-const EINVAL = 22;
-const ENOTTY = 25;
 
 /** The MSI-X vectors of one client. Owns the eventfds. */
 export class ClientVectors {
@@ -36,11 +34,11 @@ export class ClientVectors {
    * @returns 0, -22 for an fd that is no eventfd, or -25 for masking, which MSI-X has in its table
    */
   set(set: SetIrqsCommand, fds: number[]): number {
-    if (set.action !== IRQ_ACTION.TRIGGER) return -ENOTTY;
+    if (set.action !== IRQ_ACTION.TRIGGER) return -ERRNO.ENOTTY;
     const end = set.start + set.count;
     // An index without interrupts can be disabled, too: only count 0 gets here.
     if (set.index !== IRQ.MSIX) return 0;
-    if (!fds.every(isEventfd)) return -EINVAL;
+    if (!fds.every(isEventfd)) return -ERRNO.EINVAL;
     if (set.data === IRQ_DATA.EVENTFD) {
       const taken = fds.splice(0);
       for (let v = set.start; v < end; v++) this.connect(v, taken[v - set.start] ?? -1);

@@ -2,6 +2,7 @@
 // judged whole before anything of it is done; whatever is wrong with it becomes an error reply.
 // VERSION is not here: until it is agreed there is no client (vf-endpoint.ts).
 
+import { ERRNO } from '../../support/linux.ts';
 import {
   COMMAND,
   checkDeviceInfoCommand,
@@ -45,7 +46,6 @@ import { Regions } from './regions.ts';
 /** DMA mappings that a client may have at once; also what VERSION says. */
 export const MAX_DMA_MAPS = 65_535;
 
-const EOPNOTSUPP = 95;
 /** Commands of the protocol that this device has nothing for. */
 const UNSUPPORTED: ReadonlySet<number> = new Set([
   COMMAND.DEVICE_GET_REGION_IO_FDS,
@@ -127,7 +127,7 @@ export class Commands {
         return this.deviceReset(request);
       default:
         return UNSUPPORTED.has(request.command)
-          ? refuse(`${commandName(request.command)} is not supported`, EOPNOTSUPP)
+          ? refuse(`${commandName(request.command)} is not supported`, ERRNO.EOPNOTSUPP)
           : refuse('expected a command of a client that has agreed on a version');
     }
   }

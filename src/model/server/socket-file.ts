@@ -3,24 +3,18 @@
 
 import { lstatSync, type Stats, unlinkSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
 
 /** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
 const MAX_PATH_BYTES = 107;
 const BACKLOG = 8;
 const PROBE_MS = 1000;
-const ENOENT = 2;
-const EACCES = 13;
-const EEXIST = 17;
-const ENOTDIR = 20;
-const ENAMETOOLONG = 36;
-const EADDRINUSE = 98;
-const ECONNREFUSED = 111;
 
 const ADVICE: Readonly<Record<number, string>> = {
-  [ENOENT]: 'its directory does not exist',
-  [ENOTDIR]: 'expected a directory to put sockets into, got a file',
-  [EACCES]: 'this user may not write to its directory; use another one',
+  [ERRNO.ENOENT]: 'its directory does not exist',
+  [ERRNO.ENOTDIR]: 'expected a directory to put sockets into, got a file',
+  [ERRNO.EACCES]: 'this user may not write to its directory; use another one',
 };
 
 /** A listening socket. Owns fd and file. */
@@ -38,7 +32,7 @@ export class SocketFile {
     const bytes = Buffer.byteLength(path);
     if (bytes > MAX_PATH_BYTES) {
       const detail = `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`;
-      throw new VfioError('listen', ENAMETOOLONG, path, detail);
+      throw new VfioError('listen', ERRNO.ENAMETOOLONG, path, detail);
     }
     this.path = path;
     this.fd = listen(path);
@@ -61,7 +55,7 @@ export class SocketFile {
 
 function listen(path: string): number {
   let fd = native().unixListen(path, BACKLOG);
-  if (fd === -EADDRINUSE) {
+  if (fd === -ERRNO.EADDRINUSE) {
     removeStale(path);
     fd = native().unixListen(path, BACKLOG);
   }
@@ -72,18 +66,18 @@ function listen(path: string): number {
 function removeStale(path: string): void {
   if (statOf(path)?.isSocket() === false) {
     const detail = 'expected a socket or nothing, got another kind of file; remove it yourself';
-    throw new VfioError('listen', EEXIST, path, detail);
+    throw new VfioError('listen', ERRNO.EEXIST, path, detail);
   }
   const fd = native().unixConnect(path, PROBE_MS);
   if (fd >= 0) native().close(fd);
-  else if (fd === -ENOENT) return;
-  else if (fd === -ECONNREFUSED) {
+  else if (fd === -ERRNO.ENOENT) return;
+  else if (fd === -ERRNO.ECONNREFUSED) {
     unlinkSync(path);
     return;
   }
   const detail =
     'another server accepts connections on it; stop that one, or use another directory';
-  throw new VfioError('listen', EADDRINUSE, path, detail);
+  throw new VfioError('listen', ERRNO.EADDRINUSE, path, detail);
 }
 
 function statOf(path: string): Stats | undefined {

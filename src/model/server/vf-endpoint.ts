@@ -2,6 +2,7 @@
 // reply. A connection gets the VF with a VERSION that is accepted, not by connecting; whoever
 // asks while somebody else has it is told EBUSY. Never blocks; driven by server.ts.
 
+import { ERRNO, POLL } from '../../support/linux.ts';
 import type { Log } from '../../support/log.ts';
 import {
   COMMAND,
@@ -27,9 +28,6 @@ import type { SocketFile } from './socket-file.ts';
 const MAX_WAITING = 4;
 /** Messages of one connection handled at a turn, so that a busy one does not hold up the others. */
 const MESSAGES_A_TURN = 64;
-const EBUSY = 16;
-const POLLIN = 0x1;
-const POLLOUT = 0x4;
 
 const CAPABILITIES = {
   maxMessageFds: 8,
@@ -91,7 +89,7 @@ export class VfEndpoint {
 
   /** Adds what this endpoint waits for. */
   addPolls(polls: PollList): void {
-    polls.add(this.socket.fd, POLLIN);
+    polls.add(this.socket.fd, POLL.IN);
     if (this.owner !== null) addPoll(polls, this.owner);
     for (let i = 0; i < this.waiting.length; i++) addPoll(polls, this.waiting[i]);
   }
@@ -178,7 +176,7 @@ export class VfEndpoint {
     const result =
       channel === this.owner ? this.commands.answer(request) : this.introduce(channel, request);
     if (typeof result === 'object') {
-      const busy = channel !== this.owner && result.errno === EBUSY;
+      const busy = channel !== this.owner && result.errno === ERRNO.EBUSY;
       const alive = this.refuse(channel, id, command, result, noReply);
       if (busy && alive) this.end(channel);
       return alive && !busy;
@@ -197,7 +195,7 @@ export class VfEndpoint {
     if (isRefusal(version)) return version;
     // An owner that hung up a moment ago makes room, whoever of the two poll named.
     if (this.owner !== null) this.pump(this.owner);
-    if (this.owner !== null) return refuse('another client has this VF', EBUSY);
+    if (this.owner !== null) return refuse('another client has this VF', ERRNO.EBUSY);
     this.waiting.splice(this.waiting.indexOf(channel), 1);
     this.owner = channel;
     this.log.info(`${this.socket.path}: client attached`);
@@ -244,5 +242,5 @@ export class VfEndpoint {
 }
 
 function addPoll(polls: PollList, channel: Channel): void {
-  polls.add(channel.fd, channel.blocked ? POLLOUT : POLLIN);
+  polls.add(channel.fd, channel.blocked ? POLL.OUT : POLL.IN);
 }
