@@ -3,15 +3,10 @@
 // the frame carries another magic number, so that sinks spend time on these only.
 
 import type { Clock } from '../../support/clock.ts';
+import { BUCKETS, bucketOf, type HistogramRows, histogramRows } from '../../support/histogram.ts';
 
 /** Stamps under way that a stream remembers: more than the rings of a VF hold. Older ones count as lost. */
 const STAMPS = 16_384;
-/** Sub-buckets of each power of two: values are right to 1 in 64. */
-const SUB_BITS = 6;
-const SUBS = 1 << SUB_BITS;
-const LINEAR = 2 * SUBS;
-const MAX_BITS = 40;
-const BUCKETS = LINEAR + (MAX_BITS - SUB_BITS - 1) * SUBS;
 
 /** What a generator's stamped frames took. */
 export interface LatencyRow {
@@ -22,7 +17,7 @@ export interface LatencyRow {
   readonly samples: number;
   readonly maxNs: number;
   /** [highest value in ns, samples], ascending, none of them empty; a value is right to 1 in 64. */
-  readonly buckets: readonly (readonly [number, number])[];
+  readonly buckets: HistogramRows;
 }
 
 /** The same as counted; a copy costs microseconds, so that reporting holds up no frame. */
@@ -36,29 +31,8 @@ export interface LatencyCounts {
 }
 
 /** Turns counts into the row that is reported. */
-export function latencyRow({ port, stamped, samples, maxNs, counts }: LatencyCounts): LatencyRow {
-  const buckets: [number, number][] = [];
-  for (let bucket = 0; bucket < counts.length; bucket++) {
-    const count = counts[bucket];
-    if (count > 0) buckets.push([highestOf(bucket), count]);
-  }
-  return { port, stamped, samples, maxNs, buckets };
-}
-
-/** Index of the bucket of a whole number of ns. */
-function bucketOf(ns: number): number {
-  if (ns < LINEAR) return ns;
-  const bits = Math.min(MAX_BITS - 1, Math.floor(Math.log2(ns)));
-  const sub = Math.min(SUBS - 1, Math.floor(ns / 2 ** (bits - SUB_BITS)) - SUBS);
-  return LINEAR + (bits - SUB_BITS - 1) * SUBS + sub;
-}
-
-/** Highest value of a bucket. */
-function highestOf(bucket: number): number {
-  if (bucket < LINEAR) return bucket;
-  const bits = Math.floor((bucket - LINEAR) / SUBS) + SUB_BITS + 1;
-  const sub = (bucket - LINEAR) % SUBS;
-  return (SUBS + sub + 1) * 2 ** (bits - SUB_BITS) - 1;
+export function latencyRow({ counts, ...row }: LatencyCounts): LatencyRow {
+  return { ...row, buckets: histogramRows(counts) };
 }
 
 /** Which frames count: those sent from `from` to before `to` seconds after the first one of any generator came back. */
@@ -131,8 +105,7 @@ export class LatencyTrack {
     if (this.first.us < 0) this.first.us = now;
     if (!this.counted(sent)) return;
     const ns = Math.max(0, Math.round((now - sent) * 1000));
-    const bucket = bucketOf(ns);
-    this.counts[bucket] = this.counts[bucket] + 1;
+    this.counts[bucketOf(ns)]++;
     this.samples++;
     this.maxNs = Math.max(this.maxNs, ns);
   }
