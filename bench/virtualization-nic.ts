@@ -3,9 +3,9 @@
 // Usage: virtualization-nic DIRECTORY VFS RECEIVERS BYTES RATE   (with the board at fd 3)
 
 import { processArena } from '#dist/memory/arena.js';
-import { Pacer } from '#dist/model/ports/pacer.js';
 import { runModel, serveModel } from '#dist/model/server/index.js';
 import { systemClock } from '#dist/support/clock.js';
+import { type Pacer, wirePacer } from '#dist/traffic/pacer.js';
 import { mapBoard, PHASE } from './lib/board.ts';
 import { Phases } from './lib/phases.ts';
 import { FRAME, makeFrame, STAMP_PER_US, vfMac } from './lib/stamped-frame.ts';
@@ -38,7 +38,7 @@ function wire(budget: number): number {
   const phase = phases.look();
   if (phase === PHASE.END) stop[0] = 1;
   if (phase !== PHASE.WARM && phase !== PHASE.MEASURE) return 0;
-  pacer ??= new Pacer(systemClock, rate);
+  pacer ??= wirePacer(systemClock, rate);
   const n = pacer.allowance(budget);
   if (n === 0) return 0;
   const words = arena.views.i32;

@@ -12,9 +12,9 @@ import { RxEngine } from './engine/rx.ts';
 import { TxEngine } from './engine/tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/pf.ts';
-import { type FrameLoops, makeFrameLoops } from './ports/frame-loops.ts';
 import { CableBox, type PortContext } from './ports/index.ts';
 import { LatencyBox, type LatencyCounts } from './ports/latency.ts';
+import { makePortLoops, type PortLoops } from './ports/loops.ts';
 import { Recorder } from './recorder.ts';
 import type { Ingress, PortCounters, WirePort } from './types.ts';
 import type { VfDevice } from './vf/device.ts';
@@ -77,7 +77,7 @@ export class Nic {
   private readonly memory: EngineMemory;
   private readonly rx: RxEngine;
   private readonly tx: TxEngine;
-  private frameLoops: FrameLoops;
+  private frameLoops: PortLoops;
   private readonly latencyBox = new LatencyBox();
   private turn = 0;
   private sinceSync = 0;
@@ -95,7 +95,7 @@ export class Nic {
     this.options = options;
     this.recorder = new Recorder(log);
     this.memory = new EngineMemory(memory.views, memory.allocateControl(SCRATCH_BYTES));
-    this.frameLoops = makeFrameLoops(memory.views, this.memory.batch);
+    this.frameLoops = makePortLoops(memory.views, this.memory.batch);
     this.rx = new RxEngine(this.memory);
     this.tx = new TxEngine(this.memory, memory.allocateControl(STAGING_BYTES));
     readUs(clock, this.lastSync);
@@ -188,7 +188,7 @@ export class Nic {
   /** Takes fresh views of the memory, which may have grown. Done by itself at every step and DMA map. */
   refreshViews(): void {
     const views = this.options.memory.views;
-    if (views.i32 !== this.memory.heap) this.frameLoops = makeFrameLoops(views, this.memory.batch);
+    if (views.i32 !== this.memory.heap) this.frameLoops = makePortLoops(views, this.memory.batch);
     this.memory.refreshViews(views);
     this.rx.refreshViews();
     this.tx.refreshViews();

@@ -1,36 +1,35 @@
-// HOT. Checks what comes back to `ixy pktgen`: that every byte but the MACs is what was sent, and
-// the sequence. Frames that are not of this run are left out of all counts; they show in the device's.
-// A router or NAT may change headers as long as the checksums hold. Format: traffic/test-frame.ts.
+// HOT. Checks what comes back to `ixy pktgen`: that every byte but the MACs is what was sent, and the sequence over all
+// flows. Frames that are not of this run are left out of all counts; they show in the device's.
 
 import { BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import type { Mempool } from '../../memory/mempool.ts';
-import { DUPLICATE, LATE, SequenceWindow } from '../../traffic/sequence-window.ts';
+import { ANY_NUMBER, FrameCheck } from '../../traffic/frame-check.ts';
+import { type GeneratorOptions, makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
+import { DUPLICATE, LATE, SequenceWindow } from '../../traffic/sequence.ts';
 import {
   checksumsHold,
   flowOf,
-  HEADER_BYTES,
-  MARK_HALF,
-  streamHalf,
+  MARK,
+  PATTERN_START,
+  swap16,
   WORD,
 } from '../../traffic/test-frame.ts';
-import { COUNTS } from './block.ts';
+import { COUNTS } from './counts.ts';
 
-const BUF_WORD_SHIFT = BUF_SHIFT - 2;
 const LENGTHS = LENGTH_TABLE >>> 1;
-const { TYPE, HOSTS, PORTS, UDP, MARK, LOW, LOW_COMPLEMENT, HIGH, STREAM, PATTERN } = WORD;
-const OUR_MARK = MARK_HALF;
-const SHORTEST = HEADER_BYTES;
-const MAX_LENGTH = 9724;
+const MARK_HALF = swap16(MARK);
+const { LOW, LOW_COMPLEMENT, HIGH, STREAM } = WORD;
 
-/** What is expected. */
-export interface CheckOptions {
+/** What is expected, and where the thread counts. */
+export interface CheckOptions extends GeneratorOptions {
   /** Of the frames that are checked. */
   readonly mempool: Mempool;
-  readonly templates: readonly { readonly word: number; readonly length: number }[];
-  readonly flows: number;
-  readonly stream: number;
-  /** Heap word of the counts. */
-  readonly block: number;
+  /** Most frames that are checked at once. */
+  readonly batch: number;
+  /** Heap byte offset of FRAME_CHECK_BYTES. */
+  readonly check: number;
+  /** Index of COUNTS among the doubles of the arena. */
+  readonly counts: number;
 }
 
 /**
@@ -38,13 +37,15 @@ export interface CheckOptions {
  * @returns a function that checks the frames in bufs[0 .. n); the buffers stay the caller's
  */
 export function makeCheck(options: CheckOptions): (bufs: Int32Array, n: number) => void {
-  const { mempool, flows } = options;
-  const { i32: heap, u16, u8, f64 } = viewsOf(mempool.handle.memory);
-  const headroomWords = mempool.headroomBytes >>> 2;
-  const counts = options.block >> 1;
-  const stream = streamHalf(options.stream);
-  const templateOf = new Int32Array(new SharedArrayBuffer((MAX_LENGTH + 1) * 4));
-  for (const { word, length } of options.templates) templateOf[length] = word;
+  const { mempool, flows, stream, counts } = options;
+  const views = viewsOf(mempool.handle.memory);
+  const { i32: heap, u16, u8, f64 } = views;
+  const headroom = mempool.headroomBytes;
+  const run = makeFrameRun(options.batch);
+  const { offsets, lengths } = run;
+  const loops = makeFrameLoops(views, run);
+  const frames = new FrameCheck(heap, options.check);
+  const sent = new Set(options.lengths);
   const window = new SequenceWindow();
   /** What comes next: flow, number in the flow (low 32 bits, high 16). */
   const expected = new Int32Array(new SharedArrayBuffer(12));
@@ -53,7 +54,7 @@ export function makeCheck(options: CheckOptions): (bufs: Int32Array, n: number) 
     ((low >>> 0) + high * 2 ** 32) * flows + flow;
 
   /** Out of order in some way. */
-  function inSequence(flow: number, low: number, high: number): void {
+  function outOfOrder(flow: number, low: number, high: number): void {
     const verdict = window.accept(
       numberOf(flow, low, high),
       numberOf(expected[0], expected[1], expected[2]),
@@ -76,58 +77,50 @@ export function makeCheck(options: CheckOptions): (bufs: Int32Array, n: number) 
     expected[2] = wraps && next === 0 ? (high + 1) & 0xffff : high;
   }
 
-  /** What differs from the template in the payload; 0 where nothing does. */
-  function payload(w: number, template: number, length: number): number {
-    let wrong = ~(heap[w + LOW] ^ heap[w + LOW_COMPLEMENT]);
-    wrong |= ((heap[w + HIGH] >>> 16) ^ heap[w + HIGH] ^ 0xffff) & 0xffff;
-    const whole = length >>> 2;
-    for (let k: number = PATTERN; k < whole; k = (k + 1) | 0)
-      wrong |= heap[w + k] ^ heap[template + k];
-    const mask = (1 << ((length & 3) << 3)) - 1;
-    if (mask !== 0) wrong |= (heap[w + whole] ^ heap[template + whole]) & mask;
-    return wrong;
+  /** Counts an intact frame. The complement of the port tells its flow, since a NAT may have changed the port. */
+  function count(w: number): void {
+    const flow = flowOf(~heap[w + STREAM] & 0xffff);
+    const low = heap[w + LOW];
+    const high = heap[w + HIGH] & 0xffff;
+    if (flow >= flows) f64[counts + COUNTS.CORRUPT]++;
+    else if (flow === expected[0] && low === expected[1] && high === expected[2]) {
+      f64[counts + COUNTS.RECEIVED]++;
+      expect(flow, low, high);
+    } else outOfOrder(flow, low, high);
   }
 
-  /** What differs from the template in the headers. @param port source port as it lies in memory */
-  function headers(w: number, template: number, port: number): number {
-    let wrong = 0;
-    for (let k: number = TYPE; k <= HOSTS; k = (k + 1) | 0)
-      wrong |= heap[w + k] ^ heap[template + k];
-    wrong |= heap[w + UDP] ^ heap[template + UDP];
-    wrong |= heap[w + MARK] ^ heap[template + MARK];
-    return wrong | (heap[w + PORTS] ^ ((heap[template + PORTS] & 0xffff) | (port << 16)));
-  }
-
-  function bytesHold(w: number, length: number): boolean {
+  /** Whether number and pattern are as they were sent, and the checksums of headers that a router changed are right. */
+  function payloadHolds(w: number, length: number): boolean {
     const offset = (w << 2) >>> 0;
-    return checksumsHold(u8.subarray(offset, offset + length));
+    const high = heap[w + HIGH];
+    return (
+      heap[w + LOW] === ~heap[w + LOW_COMPLEMENT] &&
+      (((high >>> 16) ^ high) & 0xffff) === 0xffff &&
+      loops.patternHolds(w, frames.pattern, length) &&
+      checksumsHold(u8.subarray(offset, offset + length))
+    );
+  }
+
+  /** A frame that is not what was sent. */
+  function checkSlowly(w: number, length: number): void {
+    const ours =
+      heap[w + WORD.MARK] >>> 16 === MARK_HALF &&
+      heap[w + STREAM] >>> 16 === (stream | ((~stream & 0xff) << 8));
+    if (!ours || length < PATTERN_START) return;
+    if (sent.has(length) && payloadHolds(w, length)) count(w);
+    else f64[counts + COUNTS.CORRUPT]++;
   }
 
   return function check(bufs, n) {
     for (let i = 0; i < n; i = (i + 1) | 0) {
-      const buf = bufs[i];
-      const length = u16[LENGTHS + buf];
-      const w = ((buf << BUF_WORD_SHIFT) + headroomWords) | 0;
-      const ours = heap[w + MARK] >>> 16 === OUR_MARK && heap[w + STREAM] >>> 16 === stream;
-      if (!ours || length < SHORTEST) continue;
-      const template = length <= MAX_LENGTH ? templateOf[length] : 0;
-      const port = ~heap[w + STREAM] & 0xffff;
-      const flow = flowOf(port);
-      if (
-        template === 0 ||
-        flow >= flows ||
-        payload(w, template, length) !== 0 ||
-        (headers(w, template, port) !== 0 && !bytesHold(w, length))
-      ) {
-        f64[counts + COUNTS.CORRUPT]++;
-        continue;
-      }
-      const low = heap[w + LOW];
-      const high = heap[w + HIGH] & 0xffff;
-      if (flow === expected[0] && low === expected[1] && high === expected[2]) {
-        f64[counts + COUNTS.RECEIVED]++;
-        expect(flow, low, high);
-      } else inSequence(flow, low, high);
+      offsets[i] = (bufs[i] << BUF_SHIFT) + headroom;
+      lengths[i] = u16[LENGTHS + bufs[i]];
+    }
+    for (let i = 0; i < n; ) {
+      const length = lengths[i];
+      const end = sent.has(length) ? frames.pass(loops, heap, i, n, length, stream, ANY_NUMBER) : i;
+      if (end === i) checkSlowly(offsets[i++] >>> 2, length);
+      for (; i < end; i = (i + 1) | 0) count(offsets[i] >>> 2);
     }
   };
 }

@@ -1,5 +1,5 @@
 // `ixy pktgen`: generates frames and measures what comes back. This file opens the devices,
-// starts the generating thread (thread.ts), prints rates and ends it all. Options:
+// starts the generating thread (generator.ts), prints rates and ends it all. Options:
 // plan.ts; frames: traffic/test-frame.ts.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,8 +16,8 @@ import {
 import { HostedModel } from '../run/hosted-model.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import { Session } from '../run/session.ts';
+import { Generator, type GeneratorReport } from './generator.ts';
 import { type PktgenPlan, pktgenPlan } from './plan.ts';
-import { Generator, type GeneratorReport } from './thread.ts';
 
 const LINK_MS = 5000;
 const STUCK_MS = 10_000;
@@ -48,10 +48,10 @@ function checkDevices(devices: readonly IxgbeVf[]): void {
   }
 }
 
-function introduce(session: Session, what: PktgenPlan, devices: readonly IxgbeVf[]): void {
+function introduce(session: Session, plan: PktgenPlan, devices: readonly IxgbeVf[]): void {
   const [vf, other] = devices;
-  const from = `${what.address} (${vf.mac})`;
-  const to = other === undefined ? 'measuring what comes back' : `${what.rxAddress} (${other.mac})`;
+  const from = `${plan.address} (${vf.mac})`;
+  const to = other === undefined ? 'measuring what comes back' : `${plan.rxAddress} (${other.mac})`;
   session.print(`${from} -> ${to}`);
 }
 
@@ -63,24 +63,24 @@ function summary({ sent, received, gaps, duplicates, corrupt, skipped }: Generat
   return `generator: sent ${sent}, received ${received}; ${checks}`;
 }
 
-async function startModel(what: PktgenPlan, session: Session): Promise<HostedModel | undefined> {
-  if (what.model === undefined) return undefined;
-  const model = await HostedModel.start(what.model, what.intervalSeconds, (error) =>
+async function startModel(plan: PktgenPlan, session: Session): Promise<HostedModel | undefined> {
+  if (plan.model === undefined) return undefined;
+  const model = await HostedModel.start(plan.model, plan.intervalSeconds, (error) =>
     session.fail(error),
   );
-  if (!what.json) {
-    const why = what.byItself ? 'no address given: ' : '';
-    session.print(`${why}started a software 82599, ports ${what.model.ports.join(' and ')}`);
+  if (!plan.json) {
+    const why = plan.byItself ? 'no address given: ' : '';
+    session.print(`${why}started a software 82599, ports ${plan.model.ports.join(' and ')}`);
   }
   return model;
 }
 
 async function run(args: ParsedArguments): Promise<number> {
-  const what = pktgenPlan(args);
+  const plan = pktgenPlan(args);
   // A file that is no capture is better found before a device is opened.
-  if (what.replay !== null) new PcapReader(what.replay).close();
-  const session = new Session(what);
-  const generator = new Generator(what, session);
+  if (plan.replay !== null) new PcapReader(plan.replay).close();
+  const session = new Session(plan);
+  const generator = new Generator(plan, session);
   const devices: IxgbeVf[] = [];
   let model: HostedModel | undefined;
   const closeDevices = async (): Promise<void> => {
@@ -88,15 +88,15 @@ async function run(args: ParsedArguments): Promise<number> {
     for (const vf of devices) vf.close();
   };
   try {
-    model = await startModel(what, session);
+    model = await startModel(plan, session);
     warnOfFewCpus(model === undefined ? 1 : 2);
-    const names = what.rxAddress === null ? [what.address] : [what.address, what.rxAddress];
+    const names = plan.rxAddress === null ? [plan.address] : [plan.address, plan.rxAddress];
     for (const name of names) {
-      const options = { rxRingSize: RX_RING, maxFrame: what.maxFrame, stuckAfterMs: STUCK_MS };
+      const options = { rxRingSize: RX_RING, maxFrame: plan.maxFrame, stuckAfterMs: STUCK_MS };
       devices.push(await open(model?.resolve(name) ?? name, options));
     }
     const [vf, other] = devices;
-    if (other === undefined && what.destination === null && what.replay === null) {
+    if (other === undefined && plan.destination === null && plan.replay === null) {
       process.stderr.write(
         'warning: no --dst MAC: frames go to ff:ff:ff:ff:ff:ff, to everybody on that network\n',
       );
@@ -104,8 +104,8 @@ async function run(args: ParsedArguments): Promise<number> {
     await waitForLink(devices, session);
     const rows = devices.map((device, i) => ({ vf: device, name: names[i], dropped: () => 0 }));
     const more = (): object => ({ generator: generator.report() });
-    const report = new RunReport(session, rows, { json: what.json, more });
-    if (!what.json) introduce(session, what, devices);
+    const report = new RunReport(session, rows, { json: plan.json, more });
+    if (!plan.json) introduce(session, plan, devices);
     await generator.start(vf, other);
     await session.until(
       () => report.tick(model?.rows),
@@ -116,7 +116,7 @@ async function run(args: ParsedArguments): Promise<number> {
     await closeDevices();
     await model?.close();
     report.final(last, model?.rows);
-    if (!what.json) session.print(summary(generator.report()));
+    if (!plan.json) session.print(summary(generator.report()));
     return session.status();
   } finally {
     await closeDevices();

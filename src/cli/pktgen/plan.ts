@@ -1,6 +1,8 @@
 // What `ixy pktgen` is told, checked: options to devices, frames and limits. Makes nothing.
 
+import { CRC_SIZE } from '../../hw/descriptors.ts';
 import { parseStationMac } from '../../support/mac.ts';
+import { MAX_SIZE, MIN_SIZE, parseRate, parseSize, RATES } from '../../traffic/rates-and-sizes.ts';
 import { MAX_FLOWS } from '../../traffic/test-frame.ts';
 import { parseAddress } from '../../vfio/address.ts';
 import {
@@ -14,17 +16,10 @@ import {
 } from '../arguments.ts';
 import type { HostedModelSetup } from '../run/hosted-model.ts';
 
-const CRC_BYTES = 4;
-/** Ethernet's minimum and the 82599's jumbo limit, CRC included. */
-const MIN_SIZE = 64;
-const MAX_SIZE = 9728;
-/** Simple IMIX: 64, 594 and 1,518 bytes as 7 to 4 to 1, no size in one block. */
-const IMIX = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
 const USUAL_SIZE = 1518;
 /** Ethernet header and CRC. */
 const FRAME_OVERHEAD = 18;
 const MAX_COUNT = 2 ** 47;
-const MAX_RATE = 1e9;
 
 /** A checked command line. */
 export interface PktgenPlan {
@@ -50,25 +45,18 @@ export interface PktgenPlan {
   readonly json: boolean;
 }
 
-/**
- * Reads a number of frames a second such as 250000, 250k, 1.5M.
- * @throws UsageError
- */
-export function parseRate(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(text);
-  const scale = { '': 1, k: 1e3, M: 1e6, G: 1e9 }[match?.[2] ?? ''] ?? 1;
-  const rate = match === null ? 0 : Number(match[1]) * scale;
-  if (rate > 0 && rate <= MAX_RATE) return rate;
-  throw new UsageError(
-    `--rate: expected frames a second above 0 and up to 1G, such as 250k or 1.5M, got '${text}'`,
-  );
+function rateOption(args: ParsedArguments): number | null {
+  const text = textOption(args, 'rate');
+  if (text === undefined) return null;
+  const rate = parseRate(text);
+  if (rate === null) throw new UsageError(`--rate: expected ${RATES}, got '${text}'`);
+  return rate;
 }
 
-function parseSizes(args: ParsedArguments): readonly number[] {
-  const text = textOption(args, 'size') ?? '';
-  if (text === 'imix') return IMIX;
-  const size = /^\d+$/.test(text) ? Number(text) : 0;
-  if (size >= MIN_SIZE && size <= MAX_SIZE) return [size];
+function sizeOption(args: ParsedArguments, usual: number): readonly number[] {
+  const text = textOption(args, 'size') ?? `${usual}`;
+  const lengths = parseSize(text);
+  if (lengths !== null) return lengths;
   throw new UsageError(
     `--size: expected bytes with CRC from ${MIN_SIZE} to ${MAX_SIZE}, or imix, got '${text}'`,
   );
@@ -150,17 +138,15 @@ function parseDestination(args: ParsedArguments): Uint8Array | null {
 export function pktgenPlan(args: ParsedArguments): PktgenPlan {
   const replay = textOption(args, 'replay') ?? null;
   if (replay !== null) refuseBesideReplay(args);
-  const sizeGiven = textOption(args, 'size') !== undefined;
-  const usual = replay === null ? [MIN_SIZE] : [USUAL_SIZE];
-  const sizes = sizeGiven ? parseSizes(args) : usual;
-  const maxFrame = Math.max(USUAL_SIZE, ...sizes);
+  const lengths = sizeOption(args, replay === null ? MIN_SIZE : USUAL_SIZE);
+  const maxFrame = Math.max(USUAL_SIZE, Math.max(...lengths) + CRC_SIZE);
   const given = (name: string): boolean => textOption(args, name) !== undefined;
   return {
     ...parseDevices(args, maxFrame),
-    lengths: sizes.map((size) => size - CRC_BYTES),
+    lengths,
     maxFrame,
     flows: given('flows') ? integerOption(args, 'flows', 1, MAX_FLOWS) : 1,
-    rate: given('rate') ? parseRate(textOption(args, 'rate') ?? '') : null,
+    rate: rateOption(args),
     count: given('count') ? integerOption(args, 'count', 1, MAX_COUNT) : null,
     intervalSeconds: intervalSeconds(args),
     durationSeconds: given('duration') ? secondsOption(args, 'duration', 1e6) : 0,

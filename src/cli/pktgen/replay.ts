@@ -5,7 +5,7 @@
 import type { Mempool } from '../../memory/mempool.ts';
 import { packetViews } from '../../memory/packet-views.ts';
 import type { PcapFrame, PcapReader } from '../../support/pcap.ts';
-import type { ReadClock } from '../../traffic/rate-limiter.ts';
+import type { ReadClock } from '../../traffic/pacer.ts';
 import type { FrameSource } from './generate.ts';
 
 const ETHER_BYTES = 14;
@@ -107,6 +107,6 @@ export function makeReplay(options: ReplayOptions): FrameSource {
     get ended() {
       return ended;
     },
-    spoil: () => {},
+    overwritten: () => {},
   };
 }

@@ -11,9 +11,10 @@ import { viewsOf } from '../../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { native } from '../../support/native.ts';
 import { PcapReader } from '../../support/pcap.ts';
-import { RateLimiter } from '../../traffic/rate-limiter.ts';
-import { COUNTS, STOP } from './block.ts';
+import type { GeneratorOptions } from '../../traffic/frame-loops.ts';
+import { senderPacer } from '../../traffic/pacer.ts';
 import { makeCheck } from './check.ts';
+import { COUNTS, STOP } from './counts.ts';
 import { type FrameSource, makeGenerator } from './generate.ts';
 import { makeReplay } from './replay.ts';
 
@@ -36,18 +37,18 @@ export interface PktgenData {
   readonly rate: number | null;
   /** Frames to send; null: no end. */
   readonly count: number | null;
-  /** Word of the counts. */
-  readonly block: number;
+  /** Index of COUNTS among the doubles of the arena. */
+  readonly counts: number;
   readonly stopWord: number;
 }
 
 /** Frames made here. */
-export interface GeneratedFrames {
+export interface GeneratedFrames extends GeneratorOptions {
   readonly kind: 'generated';
-  readonly templates: readonly { readonly word: number; readonly length: number }[];
-  readonly turns: readonly number[];
-  readonly flows: number;
-  readonly stream: number;
+  /** Heap word of the generator, as layOutGenerator gives it. */
+  readonly state: number;
+  /** Heap byte offset of FRAME_CHECK_BYTES for the checker. */
+  readonly check: number;
 }
 
 /** Frames of a capture. */
@@ -85,11 +86,10 @@ async function run(data: PktgenData): Promise<void> {
   const mempool = new Mempool(data.tx.mempool);
   const { i32: heap, f64 } = viewsOf(data.tx.mempool.memory);
   const tx = await openTxQueue(data.tx.queue);
-  const counts = data.block >> 1;
-  const { batch, stopWord } = data;
+  const { batch, counts, stopWord } = data;
   const clock = native().monotonicUs;
   const source = makeSource(data, mempool, () => f64[counts + COUNTS.SKIPPED]++);
-  const limiter = data.rate === null ? null : new RateLimiter(data.rate, batch, clock);
+  const pacer = data.rate === null ? null : senderPacer(clock, data.rate, batch);
   const receive = await makeReceive(data, mempool, source);
   const bufs = new Int32Array(batch);
   // A variable that is no small integer would be boxed anew at every write.
@@ -102,7 +102,7 @@ async function run(data: PktgenData): Promise<void> {
     if (kept === 0) {
       if (left[0] === 0 || source.ended) return false;
       let n = Math.min(batch, left[0]);
-      if (limiter !== null) n = limiter.allowance(n);
+      if (pacer !== null) n = pacer.allowance(n);
       if (n === 0) return true;
       kept = source.fill(bufs, n);
       keptFrom = 0;
@@ -112,7 +112,7 @@ async function run(data: PktgenData): Promise<void> {
     keptFrom += sent;
     kept -= sent;
     left[0] -= sent;
-    limiter?.sent(sent);
+    pacer?.sent(sent);
     f64[counts + COUNTS.SENT] += sent;
     return true;
   }
@@ -166,7 +166,7 @@ async function run(data: PktgenData): Promise<void> {
 
 function makeSource(data: PktgenData, mempool: Mempool, onSkip: () => void): FrameSource {
   const { frames, rate } = data;
-  if (frames.kind === 'generated') return makeGenerator({ ...frames, mempool });
+  if (frames.kind === 'generated') return makeGenerator(mempool, frames.state, data.batch);
   const reader = new PcapReader(frames.path);
   return makeReplay({
     ...frames,
@@ -184,15 +184,15 @@ async function makeReceive(
   source: FrameSource,
 ): Promise<() => number> {
   const { f64 } = viewsOf(data.tx.mempool.memory);
-  const received = (data.block >> 1) + COUNTS.RECEIVED;
-  const bufs = new Int32Array(data.batch);
+  const { batch, counts, frames } = data;
+  const received = counts + COUNTS.RECEIVED;
+  const bufs = new Int32Array(batch);
   const own = await openRxQueue(data.rx.queue);
   const measured = data.other === null ? own : await openRxQueue(data.other.queue);
   const mempool = data.other === null ? txMempool : new Mempool(data.other.mempool);
-  const { frames } = data;
   const check =
     frames.kind === 'generated'
-      ? makeCheck({ ...frames, mempool, block: data.block })
+      ? makeCheck({ ...frames, mempool, batch, counts })
       : (_: Int32Array, n: number) => {
           f64[received] += n;
         };
@@ -204,7 +204,7 @@ async function makeReceive(
       const n = queue.batch(bufs, 0, bufs.length);
       if (n === 0) break;
       if (look !== null) look(bufs, n);
-      if (from === txMempool) source.spoil(bufs, n);
+      if (from === txMempool) source.overwritten(bufs, n);
       from.giveBatch(bufs, 0, n);
       all += n;
       if (n < bufs.length) break;

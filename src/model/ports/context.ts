@@ -6,8 +6,8 @@ import type { Clock } from '../../support/clock.ts';
 import type { FrameBatch } from '../frame.ts';
 import type { Ingress, WirePort } from '../types.ts';
 import type { CableBox } from './cable.ts';
-import type { FrameLoops } from './frame-loops.ts';
 import type { LatencyBox } from './latency.ts';
+import type { PortLoops } from './loops.ts';
 
 /** The model as a wire port sees it. */
 export interface PortContext {
@@ -24,7 +24,7 @@ export interface PortContext {
   /** The heap as it is now; asked again at every step, since the arena may have grown. */
   views(): ArenaViews;
   /** The loops of generators and sinks over `views()`. One set a NIC. */
-  frameLoops(): FrameLoops;
+  frameLoops(): PortLoops;
   /** Takes zeroed heap memory for the life of the model. @returns its byte offset, a multiple of 64 */
   allocate(sizeBytes: number): number;
   /** Present MAC of a VF: 6 bytes; all zeros as long as it has none. Asked at every step. */

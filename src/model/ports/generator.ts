@@ -1,26 +1,15 @@
-// HOT. The gen port: makes frames, every one different (flow and sequence number), where the
-// switch wants them, or hands it a copy; what leaves the chip goes to its sink. One template a
-// frame length; of each frame five words are its own. Format: frame-format.ts.
+// HOT. The gen port: makes test frames, every one different (flow and sequence number), where the switch wants them, or
+// hands it a copy; what leaves the chip goes to its sink.
 
+import { type FrameLoops, GEN, layOutGenerator } from '../../traffic/frame-loops.ts';
+import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
+import { flowOf, markWord, STAMPED_MARK, sequenceOf, WORD } from '../../traffic/test-frame.ts';
 import { type FrameBatch, LOOP_BATCH } from '../frame.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import type { FinitePort, PortContext } from './context.ts';
-import {
-  halfDestinationHost,
-  halfStream,
-  STREAMS,
-  wordUdpChecksum,
-  writeTemplate,
-} from './frame-format.ts';
-import { type FrameLoops, GEN } from './frame-loops.ts';
 import type { LatencyTrack } from './latency.ts';
-import { Pacer } from './pacer.ts';
 import { Sink } from './sink.ts';
 import type { GenSpec } from './spec.ts';
-
-function coprime(a: number, b: number): boolean {
-  return b === 0 ? a === 1 : coprime(b, a % b);
-}
 
 /** Generator and sink of one port. */
 export class GenPort implements WirePort, FinitePort {
@@ -33,7 +22,7 @@ export class GenPort implements WirePort, FinitePort {
   /** Absent where no frame is stamped. */
   private readonly latency: LatencyTrack | undefined;
   /** Heap word of the state block (GEN), of each template, of room for a frame that cannot be written in place. */
-  private readonly block: number;
+  private readonly state: number;
   private readonly templates: readonly number[];
   private readonly scratch: number;
   private readonly longest: number;
@@ -46,9 +35,6 @@ export class GenPort implements WirePort, FinitePort {
 
   /** @throws RangeError for a port or VF that does not exist */
   constructor(spec: string, gen: GenSpec, context: PortContext) {
-    if (context.port < 0 || context.port >= STREAMS) {
-      throw new RangeError(`gen port: expected a port index below ${STREAMS}, got ${context.port}`);
-    }
     if (gen.vf >= context.vfs) {
       throw new RangeError(
         `port spec "${spec}": expected vf= below ${context.vfs}, the port's number of VFs, got ${gen.vf}`,
@@ -57,7 +43,7 @@ export class GenPort implements WirePort, FinitePort {
     this.spec = spec;
     this.gen = gen;
     this.context = context;
-    this.pacer = gen.rate === null ? null : new Pacer(context.clock, gen.rate);
+    this.pacer = gen.rate === null ? null : wirePacer(context.clock, gen.rate);
     this.latency =
       gen.latency === null
         ? undefined
@@ -65,9 +51,14 @@ export class GenPort implements WirePort, FinitePort {
     this.sink = new Sink(context);
     this.longest = Math.max(...gen.lengths);
     this.scratch = context.allocate(this.longest + 8) >>> 2;
-    const templates = new Map(gen.lengths.map((length) => [length, this.makeTemplate(length)]));
-    this.templates = [...templates.values()];
-    this.block = this.makeBlock(templates);
+    const { lengths, flows } = gen;
+    const place = layOutGenerator(
+      { lengths, flows, stream: context.port },
+      context.allocate,
+      context.views,
+    );
+    this.state = place.state;
+    this.templates = place.templates;
     this.macs = new Uint8Array(12);
     this.macs.set([0x02, 0x09, 0xc0, 0xff, context.port, 0x00], 6);
   }
@@ -115,7 +106,7 @@ export class GenPort implements WirePort, FinitePort {
         this.offered++;
         continue;
       }
-      loops.write(this.block, room);
+      loops.write(this.state, room);
       if (room === toStamp && this.latency !== undefined) {
         const us = this.latency.now();
         this.stamp(this.latency, batch.targets[room - 1], batch.sizes[room - 1], us);
@@ -129,41 +120,39 @@ export class GenPort implements WirePort, FinitePort {
   /** One frame by way of a copy. @returns false where it has to wait; it is the next one then */
   private offerOne(batch: FrameBatch, loops: FrameLoops, stamped: boolean): boolean {
     const { i32 } = this.context.views();
-    const { block } = this;
-    const flow = i32[block + GEN.FLOW];
-    const low = i32[block + GEN.LOW];
-    const high = i32[block + GEN.HIGH];
-    const turn = i32[block + GEN.TURN];
+    const { state } = this;
+    const flow = i32[state + GEN.FLOW];
+    const low = i32[state + GEN.LOW];
+    const high = i32[state + GEN.HIGH];
+    const turn = i32[state + GEN.TURN];
     batch.targets[0] = this.scratch;
-    loops.write(block, 1);
+    loops.write(state, 1);
     const at = (this.scratch << 2) >>> 0;
     const closedLoop = this.pacer === null;
     const track = stamped ? this.latency : undefined;
     const us = track?.now() ?? 0;
     const length = batch.sizes[0];
-    if (track !== undefined) i32[this.scratch + 10] = this.stampedWord(length);
+    if (track !== undefined) i32[this.scratch + WORD.MARK] = this.stampedWord(length);
     if (this.context.ingress.offer(at, length, closedLoop) !== OFFER.AGAIN) {
       if (track !== undefined) this.stamp(track, this.scratch, length, us);
       return true;
     }
-    i32[block + GEN.FLOW] = flow;
-    i32[block + GEN.LOW] = low;
-    i32[block + GEN.HIGH] = high;
-    i32[block + GEN.TURN] = turn;
+    i32[state + GEN.FLOW] = flow;
+    i32[state + GEN.LOW] = low;
+    i32[state + GEN.HIGH] = high;
+    i32[state + GEN.TURN] = turn;
     return false;
   }
 
   /** Marks the frame at heap word w, which was or is about to be handed over at `us`. */
   private stamp(track: LatencyTrack, w: number, length: number, us: number): void {
     const { i32 } = this.context.views();
-    i32[w + 10] = this.stampedWord(length);
-    const half = i32[w + 8] >>> 16;
-    const sequence = (i32[w + 11] >>> 0) + (i32[w + 13] & 0xffff) * 2 ** 32;
-    track.sent(((half & 0x3f) << 8) | (half >>> 8), sequence, us);
+    i32[w + WORD.MARK] = this.stampedWord(length);
+    track.sent(flowOf(i32[w + WORD.PORTS] >>> 16), sequenceOf(i32, w), us);
   }
 
   private stampedWord(length: number): number {
-    return wordUdpChecksum(length, this.context.port, true);
+    return markWord(length, this.context.port, STAMPED_MARK);
   }
 
   /** Brings the MACs in the templates up to date. @returns false while the VF has none to send to */
@@ -187,32 +176,5 @@ export class GenPort implements WirePort, FinitePort {
       this.addressed = true;
     }
     return some !== 0;
-  }
-
-  /** @param templates heap word of the template of each length */
-  private makeBlock(templates: ReadonlyMap<number, number>): number {
-    const { context, gen } = this;
-    const { lengths, flows } = gen;
-    const block = context.allocate((GEN.TABLE + 2 * lengths.length) * 4) >>> 2;
-    const { i32 } = context.views();
-    i32[block + GEN.TURNS] = lengths.length;
-    i32[block + GEN.FLOWS] = flows;
-    // So that every flow gets every length.
-    let skip = 0;
-    while (!coprime(flows + skip, lengths.length)) skip++;
-    i32[block + GEN.SKIP] = skip;
-    i32[block + GEN.HOST] = halfDestinationHost(context.port);
-    i32[block + GEN.STREAM] = halfStream(context.port) << 16;
-    for (const [turn, length] of lengths.entries()) {
-      i32[block + GEN.TABLE + 2 * turn] = templates.get(length) ?? 0;
-      i32[block + GEN.TABLE + 2 * turn + 1] = length;
-    }
-    return block;
-  }
-
-  private makeTemplate(length: number): number {
-    const word = this.context.allocate((length + 7) & ~7) >>> 2;
-    writeTemplate(this.context.views().i32, word, length, this.context.port);
-    return word;
   }
 }

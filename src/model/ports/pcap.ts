@@ -3,9 +3,9 @@
 // read are not used (pacing is by rate=, else as fast as the VF takes frames).
 
 import { PcapReader, PcapWriter } from '../../support/pcap.ts';
+import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type FinitePort, type PortContext } from './context.ts';
-import { Pacer } from './pacer.ts';
 import type { PcapSpec } from './spec.ts';
 
 /** Bytes of the longest frame that is played, without CRC. */
@@ -46,7 +46,7 @@ export class PcapPort implements WirePort, FinitePort {
     this.pcap = pcap;
     this.context = context;
     this.rewrite = (pcap.dst ?? (context.vfs === 1 ? 'vf' : 'keep')) === 'vf';
-    this.pacer = pcap.rate === null ? null : new Pacer(context.clock, pcap.rate);
+    this.pacer = pcap.rate === null ? null : wirePacer(context.clock, pcap.rate);
     this.offered = new Float64Array(context.vfs);
     this.staging = context.allocate(MAX_PLAYED);
     this.reader = new PcapReader(pcap.input);

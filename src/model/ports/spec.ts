@@ -1,14 +1,10 @@
 // The port SPEC of the command line as data: none, gen, pcap, tap, cable. Parses
 // and checks; makes nothing. Contract: the SPEC paragraph of the command's help.
 
+import { parseMac } from '../../support/mac.ts';
+import { MAX_SIZE, MIN_SIZE, parseRate, parseSize, RATES } from '../../traffic/rates-and-sizes.ts';
+import { MAX_FLOWS } from '../../traffic/test-frame.ts';
 import type { LatencyWindow } from './latency.ts';
-
-/** Smallest and largest size=, CRC included: Ethernet's minimum, the 82599's jumbo limit. */
-export const MIN_SIZE = 64;
-export const MAX_SIZE = 9728;
-const CRC_BYTES = 4;
-/** UDP source ports 49152..65535, one a flow. */
-export const MAX_FLOWS = 16_384;
 
 /** `gen[:...]`: a source and a sink. */
 export interface GenSpec {
@@ -54,40 +50,36 @@ export type PortSpec =
 const FORMS =
   'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,window=FROM-TO,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
 
-/** Simple IMIX, 7:4:1 of 64, 594 and 1518 bytes with CRC, mixed so that no size comes in one block. */
-const IMIX_SIZES = [64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64];
-
 function refuse(spec: string, expected: string, got: string): RangeError {
   return new RangeError(`port spec "${spec}": expected ${expected}, got "${got}"`);
 }
 
-/** Decimal number, with k, M or G after it where `scaled`. NaN for anything else. */
-function number(text: string, scaled: boolean): number {
-  const match = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(text);
-  if (match === null) return Number.NaN;
-  const unit = match[2] ?? '';
-  if (!scaled) return unit === '' && /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  const scale = { '': 1, k: 1e3, M: 1e6, G: 1e9 }[unit] ?? Number.NaN;
-  return Math.round(Number(match[1]) * scale * 1000) / 1000;
-}
-
 function integer(spec: string, key: string, text: string, low: number, high: number): number {
-  const value = number(text, false);
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (value >= low && value <= high) return value;
   throw refuse(spec, `${key}= an integer from ${low} to ${high}`, text);
 }
 
-function rate(spec: string, text: string): number {
-  const value = number(text, true);
-  if (value > 0 && value <= 1e9) return value;
-  throw refuse(spec, 'rate= frames a second above 0 and up to 1G, such as 250000 or 1.5M', text);
+/** Frames a second; null, for as many as the VF takes, where `text` is undefined. */
+function rate(spec: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const value = parseRate(text);
+  if (value === null) throw refuse(spec, `rate= ${RATES}`, text);
+  return value;
+}
+
+function lengths(spec: string, text: string): readonly number[] {
+  const found = parseSize(text);
+  if (found !== null) return found;
+  throw refuse(spec, `size=imix, or size= an integer from ${MIN_SIZE} to ${MAX_SIZE}`, text);
 }
 
 function mac(spec: string, text: string): Uint8Array {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
+  try {
+    return parseMac('dst=', text);
+  } catch {
     throw refuse(spec, 'dst= a MAC such as 02:09:c0:00:00:00', text);
   }
-  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
 function latencyWindow(
@@ -129,16 +121,13 @@ function parseGen(spec: string, rest: string): GenSpec {
   const given = options(spec, named, [
     ...['size', 'rate', 'flows', 'count', 'latency', 'window', 'vf', 'dst'],
   ]);
-  const size = given.get('size') ?? '64';
-  const sizes = size === 'imix' ? IMIX_SIZES : [integer(spec, 'size', size, MIN_SIZE, MAX_SIZE)];
-  const pps = given.get('rate');
   const count = given.get('count');
   const latency = given.get('latency');
   const dst = given.get('dst');
   return {
     kind: 'gen',
-    lengths: sizes.map((bytes) => bytes - CRC_BYTES),
-    rate: pps === undefined ? null : rate(spec, pps),
+    lengths: lengths(spec, given.get('size') ?? `${MIN_SIZE}`),
+    rate: rate(spec, given.get('rate')),
     flows: integer(spec, 'flows', given.get('flows') ?? '1', 1, MAX_FLOWS),
     count: count === undefined ? null : integer(spec, 'count', count, 1, 2 ** 48 - 1),
     latency: latency === undefined ? null : integer(spec, 'latency', latency, 1, 1e6),
@@ -159,14 +148,13 @@ function parsePcapSpec(spec: string, rest: string): PcapSpec {
   const given = options(spec, items, ['dst', 'vf', 'rate', 'loop']);
   const dst = given.get('dst') ?? null;
   if (dst !== null && dst !== 'vf' && dst !== 'keep') throw refuse(spec, 'dst=vf or dst=keep', dst);
-  const pps = given.get('rate');
   return {
     kind: 'pcap',
     input,
     output,
     dst,
     vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
-    rate: pps === undefined ? null : rate(spec, pps),
+    rate: rate(spec, given.get('rate')),
     loop: integer(spec, 'loop', given.get('loop') ?? '1', 0, 2 ** 48 - 1),
   };
 }

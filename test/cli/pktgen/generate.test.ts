@@ -1,16 +1,17 @@
 // The generator and the checker of pktgen face to face in one thread, and the generator against the
-// model's sink, which is other code for the same format.
+// model's sink. What the frames are, byte for byte: test/traffic/test-frame.test.ts.
 
 import { describe, expect, it } from 'vitest';
-import { COUNTS } from '../../../src/cli/pktgen/block.ts';
 import { makeCheck } from '../../../src/cli/pktgen/check.ts';
-import { makeGenerator, turnsToSkip } from '../../../src/cli/pktgen/generate.ts';
+import { COUNTS_BYTES } from '../../../src/cli/pktgen/counts.ts';
+import { makeGenerator } from '../../../src/cli/pktgen/generate.ts';
 import { processArena } from '../../../src/memory/arena.ts';
 import { createMempool } from '../../../src/memory/mempool.ts';
 import { packetViews } from '../../../src/memory/packet-views.ts';
 import { GenPort } from '../../../src/model/ports/generator.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
-import { makeTemplate } from '../../../src/traffic/test-frame.ts';
+import { FRAME_CHECK_BYTES } from '../../../src/traffic/frame-check.ts';
+import { layOutGenerator, turnsToSkip } from '../../../src/traffic/frame-loops.ts';
 import { makeHarness, sinkOf } from '../../model/ports/harness.ts';
 
 const STREAM = 200;
@@ -26,24 +27,24 @@ interface Bench {
   readonly counts: number[];
 }
 
-/** @param sizes bytes without CRC, in turn */
-function bench(sizes: readonly number[], flows = 1): Bench {
+/** @param lengths bytes without CRC, in turn */
+function bench(lengths: readonly number[], flows = 1, stream = STREAM): Bench {
   const arena = processArena();
   const mempool = createMempool(arena, { count: 256, bufferBytes: 10_240 });
-  const block = arena.allocateControl(COUNTS.BLOCK_BYTES) >>> 2;
-  const unique = [...new Set(sizes)];
-  const templates = unique.map((length) => {
-    const frame = makeTemplate(length, STREAM);
-    frame.set([...DESTINATION, ...SOURCE], 0);
-    const offset = arena.allocateControl(frame.length);
-    arena.views.u8.set(frame, offset);
-    return { word: offset >>> 2, length };
-  });
-  const turns = sizes.map((size) => unique.indexOf(size));
+  const allocate = (sizeBytes: number): number => arena.allocateControl(sizeBytes);
+  const counts = allocate(COUNTS_BYTES) >>> 3;
+  const options = { lengths, flows, stream };
+  const { state, templates } = layOutGenerator(options, allocate, () => arena.views);
+  for (const word of templates) arena.views.u8.set([...DESTINATION, ...SOURCE], word * 4);
   const views = packetViews(mempool);
-  const options = { mempool, templates, turns, flows, stream: STREAM };
-  const source = makeGenerator(options);
-  const check = makeCheck({ ...options, block });
+  const source = makeGenerator(mempool, state, 256);
+  const check = makeCheck({
+    ...options,
+    mempool,
+    batch: 256,
+    check: allocate(FRAME_CHECK_BYTES),
+    counts,
+  });
   const bufs = new Int32Array(256);
   return {
     make(n) {
@@ -58,11 +59,11 @@ function bench(sizes: readonly number[], flows = 1): Bench {
         views.fill(bufs[i], frame);
       });
       check(bufs, frames.length);
-      source.spoil(bufs, frames.length);
+      source.overwritten(bufs, frames.length);
       mempool.giveBatch(bufs, 0, frames.length);
     },
     get counts() {
-      return Array.from(processArena().views.f64.subarray((block >> 1) + 1, (block >> 1) + 5));
+      return Array.from(processArena().views.f64.subarray(counts + 1, counts + 5));
     },
   };
 }
@@ -157,7 +158,8 @@ describe('the checker', () => {
 
   it('leaves frames of others out of its counts', () => {
     const one = bench([60]);
-    one.check(new Uint8Array(60), new Uint8Array(14).fill(0x49), makeTemplate(60, 3));
+    const [foreign] = bench([60], 1, 3).make(1);
+    one.check(new Uint8Array(60), new Uint8Array(14).fill(0x49), foreign);
     expect(one.counts).toEqual([0, 0, 0, 0]);
   });
 

@@ -3,9 +3,9 @@
 
 import type { ArenaViews } from '../../../src/memory/layout.ts';
 import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/frame.ts';
-import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import { CableBox, type PortContext } from '../../../src/model/ports/index.ts';
 import { LatencyBox } from '../../../src/model/ports/latency.ts';
+import { makePortLoops } from '../../../src/model/ports/loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../../../src/model/types.ts';
 
 export interface Offered {
@@ -53,7 +53,7 @@ export function makeHarness(
   const vfs = options.vfs ?? 1;
   let next = options.base ?? 4096;
   const batch = makeFrameBatch();
-  const frameLoops = makeFrameLoops(views, batch);
+  const frameLoops = makePortLoops(views, batch);
   const harness: Harness = {
     offered: [],
     errors: [],

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import { GenPort } from '../../../src/model/ports/generator.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
-import { FlowSequences } from '../../../src/model/ports/sequence.ts';
+import { makePortLoops } from '../../../src/model/ports/loops.ts';
+import { FlowSequences } from '../../../src/traffic/sequence.ts';
 import { type Harness, makeHarness, makeViews, sinkOf, takeFrames } from './harness.ts';
 
 /** A generator's frames, and another port whose sink receives them. */
@@ -147,7 +147,7 @@ describe('good frames', () => {
     const sink = makePort('gen', {
       ...to.context,
       views: () => now,
-      frameLoops: () => makeFrameLoops(now, batch),
+      frameLoops: () => makePortLoops(now, batch),
     });
     large.u8.set(small.u8);
     now = large;

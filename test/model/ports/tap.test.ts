@@ -4,10 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { processArena } from '../../../src/memory/arena.ts';
 import { makeFrameBatch } from '../../../src/model/frame.ts';
-import { makeFrameLoops } from '../../../src/model/ports/frame-loops.ts';
 import type { PortContext } from '../../../src/model/ports/index.ts';
 import { CableBox } from '../../../src/model/ports/index.ts';
 import { LatencyBox } from '../../../src/model/ports/latency.ts';
+import { makePortLoops } from '../../../src/model/ports/loops.ts';
 import { openTap, type TapPort } from '../../../src/model/ports/tap.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { VfioError } from '../../../src/support/errors.ts';
@@ -35,7 +35,7 @@ function context(offered: Buffer[], errors: string[]): PortContext {
     batch,
     latencies: new LatencyBox(),
     views: () => views,
-    frameLoops: () => makeFrameLoops(views, batch),
+    frameLoops: () => makePortLoops(views, batch),
     allocate: (sizeBytes) => arena.allocateControl(sizeBytes),
     vfMac: () => new Uint8Array(6),
     onError: (line) => errors.push(line),

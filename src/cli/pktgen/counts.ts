@@ -1,6 +1,6 @@
-// What the thread of `ixy pktgen` and the one that watches it share: words of the arena.
+// What the thread of `ixy pktgen` and the main thread share: counts in the arena, and the values of the stop word.
 
-/** Doubles of the counts, from (block >> 1) on. */
+/** Doubles of the arena that the thread counts in, from the index on with which it is started. */
 export const COUNTS = {
   SENT: 0,
   /** Intact, for the first time. */
@@ -13,8 +13,8 @@ export const COUNTS = {
   SKIPPED: 5,
   /** Of those sent: still in the tx ring when the time to wait for the device was over. */
   LEFT: 6,
-  BLOCK_BYTES: 64,
 } as const;
+export const COUNTS_BYTES = 64;
 
 /** Values of the stop word: send no more and take in what still comes; end at once. */
 export const STOP = { SENDING: 1, ALL: 2 } as const;

@@ -1,20 +1,24 @@
 import { describe, expect, it } from 'vitest';
-import { RateLimiter } from '../../src/traffic/rate-limiter.ts';
+import { type Pacer, senderPacer } from '../../src/traffic/pacer.ts';
 
-/** A limiter on a clock that a test moves, and a sender that sends all it may. */
+/** A pacer on a clock that a test moves, and a sender that sends all it may. */
 class Sender {
   nowUs = 1e9;
   sent = 0;
   /** Largest number sent without time passing. */
   burst = 0;
-  private readonly limiter: RateLimiter;
+  private readonly pacer: Pacer;
   private readonly batch: number;
 
   constructor(rate: number, batch = 32) {
     this.batch = batch;
-    this.limiter = new RateLimiter(rate, batch, (out) => {
-      out[0] = this.nowUs;
-    });
+    this.pacer = senderPacer(
+      (out) => {
+        out[0] = this.nowUs;
+      },
+      rate,
+      batch,
+    );
   }
 
   /** Lets time pass, then sends until nothing is due. */
@@ -22,7 +26,7 @@ class Sender {
     this.nowUs += us;
     let burst = 0;
     for (let n = this.allowance(); n > 0; n = this.allowance()) {
-      this.limiter.sent(n);
+      this.pacer.sent(n);
       burst += n;
     }
     this.sent += burst;
@@ -30,11 +34,11 @@ class Sender {
   }
 
   allowance(): number {
-    return this.limiter.allowance(this.batch);
+    return this.pacer.allowance(this.batch);
   }
 }
 
-describe('the rate limiter', () => {
+describe('the pacer of a sender', () => {
   it('lets the first frame go at once and the second when its time has come', () => {
     const sender = new Sender(1000);
     sender.pass(0);

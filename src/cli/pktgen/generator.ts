@@ -6,10 +6,12 @@ import type { QueueHandle } from '../../ixgbevf/queue/memory.ts';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import type { Mempool } from '../../memory/mempool.ts';
-import { FIRST_STREAM, LAST_STREAM, makeTemplate } from '../../traffic/test-frame.ts';
+import { FRAME_CHECK_BYTES } from '../../traffic/frame-check.ts';
+import { layOutGenerator } from '../../traffic/frame-loops.ts';
+import { FIRST_PKTGEN_STREAM, STREAMS } from '../../traffic/test-frame.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import type { Session } from '../run/session.ts';
-import { COUNTS, STOP } from './block.ts';
+import { COUNTS, COUNTS_BYTES, STOP } from './counts.ts';
 import type { PktgenPlan } from './plan.ts';
 import type {
   GeneratedFrames,
@@ -46,27 +48,27 @@ export class Generator {
   /** Set when the thread has sent all. */
   complete = false;
   private readonly threads = new HotThreads();
-  private readonly block = processArena().allocateControl(COUNTS.BLOCK_BYTES) >>> 2;
-  private readonly what: PktgenPlan;
+  private readonly counts = processArena().allocateControl(COUNTS_BYTES) >>> 3;
+  private readonly plan: PktgenPlan;
   private readonly session: Session;
 
-  constructor(what: PktgenPlan, session: Session) {
-    this.what = what;
+  constructor(plan: PktgenPlan, session: Session) {
+    this.plan = plan;
     this.session = session;
   }
 
   /** Starts the thread; the session's time counts from its first frame on. */
   async start(vf: IxgbeVf, other: IxgbeVf | undefined): Promise<void> {
-    const { what, session, block } = this;
+    const { plan, session, counts } = this;
     const data: PktgenData = {
       tx: receiver(vf.tx[0].handle, vf.mempool),
       rx: receiver(vf.rx[0].handle, vf.mempool),
       other: other === undefined ? null : receiver(other.rx[0].handle, other.mempool),
-      frames: what.replay === null ? this.templates(vf, other) : this.capture(vf, what.replay),
-      batch: what.batch,
-      rate: what.rate,
-      count: what.count,
-      block,
+      frames: plan.replay === null ? this.generated(vf, other) : this.capture(vf, plan.replay),
+      batch: plan.batch,
+      rate: plan.rate,
+      count: plan.count,
+      counts,
       stopWord: this.threads.stopWord,
     };
     await new Promise<void>((started) => {
@@ -95,7 +97,7 @@ export class Generator {
     else await this.threads.stop();
     const left = this.count(COUNTS.LEFT);
     if (this.complete && left > 0) {
-      const { address } = this.what;
+      const { address } = this.plan;
       this.session.fail(
         new Error(
           `${address}: expected the device to take ${this.count(COUNTS.SENT)} frames, got ${left} that stayed in the tx ring; is the link up?`,
@@ -111,7 +113,7 @@ export class Generator {
   }
 
   report(): GeneratorReport {
-    const played = this.what.replay !== null;
+    const played = this.plan.replay !== null;
     const known = (index: number): number | null => (played ? null : this.count(index));
     return {
       sent: this.count(COUNTS.SENT) - this.count(COUNTS.LEFT),
@@ -124,29 +126,26 @@ export class Generator {
   }
 
   private count(index: number): number {
-    return processArena().views.f64[(this.block >> 1) + index];
+    return processArena().views.f64[this.counts + index];
   }
 
-  private templates(vf: IxgbeVf, other: IxgbeVf | undefined): GeneratedFrames {
-    const { lengths, flows, destination } = this.what;
+  private generated(vf: IxgbeVf, other: IxgbeVf | undefined): GeneratedFrames {
+    const { lengths, flows, destination } = this.plan;
     const arena = processArena();
+    const allocate = (sizeBytes: number): number => arena.allocateControl(sizeBytes);
     // Frames of an earlier run may still be on their way; they are not this one's.
-    const stream = randomInt(FIRST_STREAM, LAST_STREAM + 1);
-    const unique = [...new Set(lengths)];
-    const templates = unique.map((length) => {
-      const frame = makeTemplate(length, stream);
-      frame.set(destination ?? other?.macBytes ?? BROADCAST, 0);
-      frame.set(vf.macBytes, 6);
-      const offset = arena.allocateControl(frame.length);
-      arena.views.u8.set(frame, offset);
-      return { word: offset >>> 2, length };
-    });
-    const turns = lengths.map((length) => unique.indexOf(length));
-    return { kind: 'generated', templates, turns, flows, stream };
+    const stream = randomInt(FIRST_PKTGEN_STREAM, STREAMS);
+    const options = { lengths, flows, stream };
+    const { state, templates } = layOutGenerator(options, allocate, () => arena.views);
+    for (const word of templates) {
+      arena.views.u8.set(destination ?? other?.macBytes ?? BROADCAST, word * 4);
+      arena.views.u8.set(vf.macBytes, word * 4 + 6);
+    }
+    return { kind: 'generated', ...options, state, check: allocate(FRAME_CHECK_BYTES) };
   }
 
   private capture(vf: IxgbeVf, path: string): ReplayedFrames {
-    const { destination, lengths } = this.what;
+    const { destination, lengths } = this.plan;
     return {
       kind: 'replayed',
       path,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DUPLICATE, LATE, SequenceWindow } from '../../src/traffic/sequence-window.ts';
+import { DUPLICATE, LATE, SequenceWindow } from '../../src/traffic/sequence.ts';
 
 describe('the sequence window', () => {
   it('tells how many numbers a jump leaves out', () => {
