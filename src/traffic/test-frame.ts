@@ -28,12 +28,8 @@ export const LONGEST = MAX_FRAME - CRC_SIZE;
 export const MARK = 0x4978;
 export const STAMPED_MARK = 0x4979;
 
-/** Words of the frame that its users look at; words 3 to 7 are the same in all frames of a stream and length. */
+/** Words of the frame that its users look at. */
 export const WORD = {
-  /** EtherType, IP version, header length and TOS. */
-  TYPE: 3,
-  /** Low half of the source address, high half of the destination address. */
-  HOSTS: 7,
   /** Low half of the destination address; source port, which tells the flow. */
   PORTS: 8,
   /** UDP checksum, mark. */
@@ -68,6 +64,10 @@ export function swap16(value: number): number {
 function wordOf(first: number, second: number): number {
   return swap16(first) | (swap16(second) << 16);
 }
+
+/** Words 3 and 5, the same in all frames. */
+export const TYPE_WORD = wordOf(IPV4, VERSION_AND_HEADER);
+export const PROTOCOL_WORD = wordOf(DONT_FRAGMENT, TTL_AND_UDP);
 
 /** The flow whose source port lies in memory as `half`; at least MAX_FLOWS where it is no flow's port. */
 export function flowOf(half: number): number {
@@ -144,9 +144,9 @@ export function writeHeaders(
   const host = (stream << 8) | 1;
   const ipSum = VERSION_AND_HEADER + ipBytes + DONT_FRAGMENT + TTL_AND_UDP;
   const ipChecksum = ~folded(ipSum + SOURCE_NET + DESTINATION_NET + 2 * host) & 0xffff;
-  i32[w + 3] = wordOf(IPV4, VERSION_AND_HEADER);
+  i32[w + 3] = TYPE_WORD;
   i32[w + 4] = wordOf(ipBytes, 0);
-  i32[w + 5] = wordOf(DONT_FRAGMENT, TTL_AND_UDP);
+  i32[w + 5] = PROTOCOL_WORD;
   i32[w + 6] = wordOf(ipChecksum, SOURCE_NET);
   i32[w + 7] = wordOf(host, DESTINATION_NET);
   i32[w + 8] = wordOf(host, FIRST_PORT);

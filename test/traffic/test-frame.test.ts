@@ -132,10 +132,9 @@ describe('a buffer that keeps its frames', () => {
       );
       return state;
     });
-    const run = makeFrameRun(1);
+    const run = makeFrameRun(1, TARGET);
     run.targets[0] = TARGET >>> 2;
-    const holds = new Int32Array(TARGET);
-    const loops = makeFrameLoops(views, run, holds);
+    const loops = makeFrameLoops(views, run);
     loops.write(template, 1);
     const [first, untouched] = [i32[(TARGET >>> 2) + WORD.LOW], TARGET + 14];
     u8[untouched] = 0x77;
@@ -144,7 +143,7 @@ describe('a buffer that keeps its frames', () => {
     loops.write(other, 1);
     expect(u8[untouched]).toBe(0x45);
     u8[untouched] = 0x77;
-    holds[TARGET >>> 11] = 0;
+    run.held?.fill(0, TARGET >>> 11, (TARGET >>> 11) + 1);
     loops.write(other, 1);
     expect(u8[untouched]).toBe(0x45);
   });

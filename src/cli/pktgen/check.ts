@@ -4,28 +4,32 @@
 import { BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { ANY_NUMBER, FrameCheck } from '../../traffic/frame-check.ts';
-import { type GeneratorOptions, makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
+import type { FrameLoops, GeneratorOptions } from '../../traffic/frame-loops.ts';
 import { DUPLICATE, LATE, SequenceWindow } from '../../traffic/sequence.ts';
 import {
   checksumsHold,
   flowOf,
   MARK,
   PATTERN_START,
+  sequenceOf,
   swap16,
   WORD,
 } from '../../traffic/test-frame.ts';
 import { COUNTS } from './counts.ts';
 
+// Imported bindings do not fold into the code of a loop; constants of this module do.
+const SHIFT = BUF_SHIFT;
 const LENGTHS = LENGTH_TABLE >>> 1;
 const MARK_HALF = swap16(MARK);
+const { RECEIVED, CORRUPT } = COUNTS;
 const { LOW, LOW_COMPLEMENT, HIGH, STREAM } = WORD;
 
 /** What is expected, and where the thread counts. */
 export interface CheckOptions extends GeneratorOptions {
   /** Of the frames that are checked. */
   readonly mempool: Mempool;
-  /** Most frames that are checked at once. */
-  readonly batch: number;
+  /** Over a run that has room for the frames of one check. */
+  readonly loops: FrameLoops;
   /** Heap byte offset of FRAME_CHECK_BYTES. */
   readonly check: number;
   /** Index of COUNTS among the doubles of the arena. */
@@ -37,56 +41,36 @@ export interface CheckOptions extends GeneratorOptions {
  * @returns a function that checks the frames in bufs[0 .. n); the buffers stay the caller's
  */
 export function makeCheck(options: CheckOptions): (bufs: Int32Array, n: number) => void {
-  const { mempool, flows, stream, counts } = options;
-  const views = viewsOf(mempool.handle.memory);
-  const { i32: heap, u16, u8, f64 } = views;
+  const { mempool, flows, stream, counts, loops } = options;
+  const { i32: heap, u16, u8, f64 } = viewsOf(mempool.handle.memory);
   const headroom = mempool.headroomBytes;
-  const run = makeFrameRun(options.batch);
-  const { offsets, lengths } = run;
-  const loops = makeFrameLoops(views, run);
+  const { offsets, lengths } = loops.run;
   const frames = new FrameCheck(heap, options.check);
   const sent = new Set(options.lengths);
   const window = new SequenceWindow();
-  /** What comes next: flow, number in the flow (low 32 bits, high 16). */
-  const expected = new Int32Array(new SharedArrayBuffer(12));
-
-  const numberOf = (flow: number, low: number, high: number): number =>
-    ((low >>> 0) + high * 2 ** 32) * flows + flow;
-
-  /** Out of order in some way. */
-  function outOfOrder(flow: number, low: number, high: number): void {
-    const verdict = window.accept(
-      numberOf(flow, low, high),
-      numberOf(expected[0], expected[1], expected[2]),
-    );
-    if (verdict === DUPLICATE) {
-      f64[counts + COUNTS.DUPLICATES]++;
-      return;
-    }
-    f64[counts + COUNTS.RECEIVED]++;
-    f64[counts + COUNTS.GAPS] += verdict === LATE ? -1 : verdict;
-    if (verdict !== LATE) expect(flow, low, high);
-  }
-
-  /** The next one after this. */
-  function expect(flow: number, low: number, high: number): void {
-    const wraps = flow + 1 === flows;
-    const next = wraps ? (low + 1) | 0 : low;
-    expected[0] = wraps ? 0 : flow + 1;
-    expected[1] = next;
-    expected[2] = wraps && next === 0 ? (high + 1) & 0xffff : high;
-  }
+  /** Number of the next frame, over all flows, which take turns. A number in a field would be boxed anew at every write. */
+  const expected = new Float64Array(new SharedArrayBuffer(8));
 
   /** Counts an intact frame. The complement of the port tells its flow, since a NAT may have changed the port. */
   function count(w: number): void {
     const flow = flowOf(~heap[w + STREAM] & 0xffff);
-    const low = heap[w + LOW];
-    const high = heap[w + HIGH] & 0xffff;
-    if (flow >= flows) f64[counts + COUNTS.CORRUPT]++;
-    else if (flow === expected[0] && low === expected[1] && high === expected[2]) {
-      f64[counts + COUNTS.RECEIVED]++;
-      expect(flow, low, high);
-    } else outOfOrder(flow, low, high);
+    const number = sequenceOf(heap, w) * flows + flow;
+    if (flow >= flows) f64[counts + CORRUPT]++;
+    else if (number === expected[0]) {
+      f64[counts + RECEIVED]++;
+      expected[0] = number + 1;
+    } else outOfOrder(number);
+  }
+
+  function outOfOrder(number: number): void {
+    const verdict = window.accept(number, expected[0]);
+    if (verdict === DUPLICATE) {
+      f64[counts + COUNTS.DUPLICATES]++;
+      return;
+    }
+    f64[counts + RECEIVED]++;
+    f64[counts + COUNTS.GAPS] += verdict === LATE ? -1 : verdict;
+    if (verdict !== LATE) expected[0] = number + 1;
   }
 
   /** Whether number and pattern are as they were sent, and the checksums of headers that a router changed are right. */
@@ -108,12 +92,12 @@ export function makeCheck(options: CheckOptions): (bufs: Int32Array, n: number) 
       heap[w + STREAM] >>> 16 === (stream | ((~stream & 0xff) << 8));
     if (!ours || length < PATTERN_START) return;
     if (sent.has(length) && payloadHolds(w, length)) count(w);
-    else f64[counts + COUNTS.CORRUPT]++;
+    else f64[counts + CORRUPT]++;
   }
 
   return function check(bufs, n) {
     for (let i = 0; i < n; i = (i + 1) | 0) {
-      offsets[i] = (bufs[i] << BUF_SHIFT) + headroom;
+      offsets[i] = (bufs[i] << SHIFT) + headroom;
       lengths[i] = u16[LENGTHS + bufs[i]];
     }
     for (let i = 0; i < n; ) {

@@ -1,9 +1,9 @@
 // HOT. Makes the frames of `ixy pktgen` in packet buffers, every one different. A buffer that still holds a template of
 // the right length gets only the words that differ from frame to frame.
 
-import { BUF_LIMIT, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
+import { BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import type { Mempool } from '../../memory/mempool.ts';
-import { makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
+import type { FrameLoops } from '../../traffic/frame-loops.ts';
 
 // Imported bindings do not fold into the code of a loop; constants of this module do.
 const BUF_WORD_SHIFT = BUF_SHIFT - 2;
@@ -26,16 +26,12 @@ export interface FrameSource {
 /**
  * Makes a source of generated frames.
  * @param state heap word of the generator, as layOutGenerator gives it
- * @param batch most frames of one `fill`
+ * @param loops over a run that has room for the frames of a `fill`
  */
-export function makeGenerator(mempool: Mempool, state: number, batch: number): FrameSource {
-  const views = viewsOf(mempool.handle.memory);
-  const { u16 } = views;
+export function makeGenerator(mempool: Mempool, state: number, loops: FrameLoops): FrameSource {
+  const { u16 } = viewsOf(mempool.handle.memory);
   const headroomWords = mempool.headroomBytes >>> 2;
-  const run = makeFrameRun(batch);
-  const { targets, sizes } = run;
-  const templates = new Int32Array(new SharedArrayBuffer(BUF_LIMIT * 4));
-  const loops = makeFrameLoops(views, run, templates);
+  const { targets, sizes, held } = loops.run;
 
   function fill(bufs: Int32Array, n: number): number {
     const count = mempool.takeBatch(bufs, 0, n);
@@ -48,7 +44,8 @@ export function makeGenerator(mempool: Mempool, state: number, batch: number): F
   }
 
   function overwritten(bufs: Int32Array, n: number): void {
-    for (let i = 0; i < n; i = (i + 1) | 0) templates[bufs[i]] = 0;
+    if (held === undefined) return;
+    for (let i = 0; i < n; i = (i + 1) | 0) held[bufs[i]] = 0;
   }
 
   return { fill, ended: false, overwritten };

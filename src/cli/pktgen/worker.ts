@@ -7,11 +7,16 @@ import { at } from '../../hw/define.ts';
 import { VFTDH, VFTDT } from '../../hw/registers.ts';
 import { QUEUE, type QueueHandle } from '../../ixgbevf/queue/memory.ts';
 import { openRxQueue, openTxQueue, type RxQueue } from '../../ixgbevf/queue/queues.ts';
-import { viewsOf } from '../../memory/layout.ts';
+import { BUF_LIMIT, viewsOf } from '../../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { native } from '../../support/native.ts';
 import { PcapReader } from '../../support/pcap.ts';
-import type { GeneratorOptions } from '../../traffic/frame-loops.ts';
+import {
+  type FrameLoops,
+  type GeneratorOptions,
+  makeFrameLoops,
+  makeFrameRun,
+} from '../../traffic/frame-loops.ts';
 import { senderPacer } from '../../traffic/pacer.ts';
 import { makeCheck } from './check.ts';
 import { COUNTS, STOP } from './counts.ts';
@@ -84,13 +89,15 @@ function say(message: PktgenMessage): void {
 
 async function run(data: PktgenData): Promise<void> {
   const mempool = new Mempool(data.tx.mempool);
-  const { i32: heap, f64 } = viewsOf(data.tx.mempool.memory);
+  const views = viewsOf(data.tx.mempool.memory);
+  const { i32: heap, f64 } = views;
   const tx = await openTxQueue(data.tx.queue);
   const { batch, counts, stopWord } = data;
   const clock = native().monotonicUs;
-  const source = makeSource(data, mempool, () => f64[counts + COUNTS.SKIPPED]++);
+  const loops = makeFrameLoops(views, makeFrameRun(batch, BUF_LIMIT));
+  const source = makeSource(data, mempool, loops, () => f64[counts + COUNTS.SKIPPED]++);
   const pacer = data.rate === null ? null : senderPacer(clock, data.rate, batch);
-  const receive = await makeReceive(data, mempool, source);
+  const receive = await makeReceive(data, mempool, source, loops);
   const bufs = new Int32Array(batch);
   // A variable that is no small integer would be boxed anew at every write.
   const left = Float64Array.of(data.count ?? Number.POSITIVE_INFINITY);
@@ -164,9 +171,14 @@ async function run(data: PktgenData): Promise<void> {
   } else drain(HURRIED);
 }
 
-function makeSource(data: PktgenData, mempool: Mempool, onSkip: () => void): FrameSource {
+function makeSource(
+  data: PktgenData,
+  mempool: Mempool,
+  loops: FrameLoops,
+  onSkip: () => void,
+): FrameSource {
   const { frames, rate } = data;
-  if (frames.kind === 'generated') return makeGenerator(mempool, frames.state, data.batch);
+  if (frames.kind === 'generated') return makeGenerator(mempool, frames.state, loops);
   const reader = new PcapReader(frames.path);
   return makeReplay({
     ...frames,
@@ -182,17 +194,18 @@ async function makeReceive(
   data: PktgenData,
   txMempool: Mempool,
   source: FrameSource,
+  loops: FrameLoops,
 ): Promise<() => number> {
   const { f64 } = viewsOf(data.tx.mempool.memory);
-  const { batch, counts, frames } = data;
+  const { counts, frames } = data;
   const received = counts + COUNTS.RECEIVED;
-  const bufs = new Int32Array(batch);
+  const bufs = new Int32Array(data.batch);
   const own = await openRxQueue(data.rx.queue);
   const measured = data.other === null ? own : await openRxQueue(data.other.queue);
   const mempool = data.other === null ? txMempool : new Mempool(data.other.mempool);
   const check =
     frames.kind === 'generated'
-      ? makeCheck({ ...frames, mempool, batch, counts })
+      ? makeCheck({ ...frames, mempool, loops, counts })
       : (_: Int32Array, n: number) => {
           f64[received] += n;
         };

@@ -6,12 +6,18 @@ import { makeCheck } from '../../../src/cli/pktgen/check.ts';
 import { COUNTS_BYTES } from '../../../src/cli/pktgen/counts.ts';
 import { makeGenerator } from '../../../src/cli/pktgen/generate.ts';
 import { processArena } from '../../../src/memory/arena.ts';
+import { BUF_LIMIT } from '../../../src/memory/layout.ts';
 import { createMempool } from '../../../src/memory/mempool.ts';
 import { packetViews } from '../../../src/memory/packet-views.ts';
 import { GenPort } from '../../../src/model/ports/generator.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
 import { FRAME_CHECK_BYTES } from '../../../src/traffic/frame-check.ts';
-import { layOutGenerator, turnsToSkip } from '../../../src/traffic/frame-loops.ts';
+import {
+  layOutGenerator,
+  makeFrameLoops,
+  makeFrameRun,
+  turnsToSkip,
+} from '../../../src/traffic/frame-loops.ts';
 import { makeHarness, sinkOf } from '../../model/ports/harness.ts';
 
 const STREAM = 200;
@@ -37,11 +43,12 @@ function bench(lengths: readonly number[], flows = 1, stream = STREAM): Bench {
   const { state, templates } = layOutGenerator(options, allocate, () => arena.views);
   for (const word of templates) arena.views.u8.set([...DESTINATION, ...SOURCE], word * 4);
   const views = packetViews(mempool);
-  const source = makeGenerator(mempool, state, 256);
+  const loops = makeFrameLoops(arena.views, makeFrameRun(256, BUF_LIMIT));
+  const source = makeGenerator(mempool, state, loops);
   const check = makeCheck({
     ...options,
     mempool,
-    batch: 256,
+    loops,
     check: allocate(FRAME_CHECK_BYTES),
     counts,
   });
