@@ -10,7 +10,7 @@ import type { TxEngine } from './engine/tx.ts';
 import { VF_WORDS } from './layout.ts';
 import { Pf } from './pf/pf.ts';
 import type { PfOptions } from './pf/types.ts';
-import { makePort, type PortContext } from './ports/index.ts';
+import { makePort, type WireContext } from './ports/index.ts';
 import type { Recorder } from './recorder.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
@@ -38,7 +38,7 @@ export interface NicPortOptions
 /** What all ports of a NIC share: also what the port's wire gets of it. */
 export interface NicParts
   extends Pick<
-    PortContext,
+    WireContext,
     'clock' | 'seed' | 'cables' | 'latencies' | 'openTap' | 'views' | 'frameLoops' | 'allocate'
   > {
   readonly memory: EngineMemory;
@@ -143,7 +143,7 @@ export class NicPort {
     });
   }
 
-  /** Present MAC of a VF, as PortContext.vfMac: the one the PF assigned, or the first the VF set. */
+  /** Present MAC of a VF, as WireContext.vfMac: the one the PF assigned, or the first the VF set. */
   vfMac(vf: number): Uint8Array {
     if (this.macsGeneration !== this.tables.generation) this.updateMacs();
     return this.macs[vf];

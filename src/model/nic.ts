@@ -12,8 +12,8 @@ import { RxEngine } from './engine/rx.ts';
 import { TxEngine } from './engine/tx.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/pf.ts';
-import { CableBox, type PortContext } from './ports/index.ts';
-import { LatencyBox, type LatencyCounts } from './ports/latency.ts';
+import { Cables, type WireContext } from './ports/index.ts';
+import { type LatencyCounts, LatencyTracks } from './ports/latency.ts';
 import { makePortLoops, type PortLoops } from './ports/loops.ts';
 import { Recorder } from './recorder.ts';
 import type { Ingress, PortCounters, WirePort } from './types.ts';
@@ -55,7 +55,7 @@ export interface NicOptions {
    */
   readonly barWindow?: (port: number, vf: number) => number;
   /** Makes `tap:NAME` ports; absent where there are none. */
-  readonly openTap?: PortContext['openTap'];
+  readonly openTap?: WireContext['openTap'];
 }
 
 /** One VF's counters with its place. */
@@ -78,7 +78,7 @@ export class Nic {
   private readonly rx: RxEngine;
   private readonly tx: TxEngine;
   private frameLoops: PortLoops;
-  private readonly latencyBox = new LatencyBox();
+  private readonly latencyTracks = new LatencyTracks();
   private turn = 0;
   private sinceSync = 0;
   private steps = 0;
@@ -182,7 +182,7 @@ export class Nic {
 
   /** One row a generator that stamps frames. */
   latencies(): LatencyCounts[] {
-    return this.latencyBox.copies();
+    return this.latencyTracks.copies();
   }
 
   /** Takes fresh views of the memory, which may have grown. Done by itself at every step and DMA map. */
@@ -228,8 +228,8 @@ export class Nic {
       log,
       seed,
       trapAll,
-      cables: new CableBox(),
-      latencies: this.latencyBox,
+      cables: new Cables(),
+      latencies: this.latencyTracks,
       frameLoops: () => this.frameLoops,
       ...(openTap === undefined ? {} : { openTap }),
       views: () => memory.views,

@@ -31,7 +31,7 @@ export const OFFER = {
   /** Delivered to at least one VF, or dropped and counted. Done with. */
   TAKEN: 0,
   /** Closed loop only: no descriptor, or not enabled yet; nothing was counted; offer it again later. */
-  AGAIN: 1,
+  LATER: 1,
 } as const;
 
 /** The chip as a wire port sees it. */
@@ -40,8 +40,8 @@ export interface Ingress {
    * Offers one frame from the wire to the port's switch. The bytes are copied before it returns.
    * @param offset byte offset of the frame in the heap (the arena)
    * @param length bytes without CRC
-   * @param closedLoop true: where a target queue has no room nothing is dropped and AGAIN is returned
-   * @returns OFFER.TAKEN or OFFER.AGAIN
+   * @param closedLoop true: where a target queue has no room nothing is dropped and LATER is returned
+   * @returns OFFER.TAKEN or OFFER.LATER
    */
   offer(offset: number, length: number, closedLoop: boolean): number;
   /**

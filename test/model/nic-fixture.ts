@@ -349,7 +349,7 @@ export class Bench {
     return new RawVf(this.nic.function(port, vf), this.memory).bringUp(this.nic);
   }
 
-  /** Offers a frame from the wire. @returns OFFER.TAKEN or OFFER.AGAIN */
+  /** Offers a frame from the wire. @returns OFFER.TAKEN or OFFER.LATER */
   offer(port: number, bytes: number[], closedLoop = false, skew = 0): number {
     this.memory.views.u8.set(bytes, this.scratch + skew);
     return this.nic.ingress(port).offer(this.scratch + skew, bytes.length, closedLoop);

@@ -56,7 +56,7 @@ export class TestWire implements WirePort {
       const next = this.waiting[0];
       this.arena.views.u8.set(next, this.scratch);
       const verdict = this.ingress.offer(this.scratch, next.length, this.closedLoop);
-      if (verdict === OFFER.AGAIN) break;
+      if (verdict === OFFER.LATER) break;
       this.waiting.shift();
       this.offered++;
       this.offeredBytes += next.length;

@@ -92,7 +92,7 @@ export class Generator {
 
   /** Sends no more, waits for what is under way, a moment after a signal and longer after the last frame. */
   async finish(): Promise<void> {
-    this.session.whenHurried(() => this.threads.tell(STOP.ALL));
+    this.session.onSignalAfterEnd(() => this.threads.tell(STOP.ALL));
     if (this.complete) await this.threads.ended(ENDED_MS);
     else await this.threads.stop();
     const left = this.count(COUNTS.LEFT);

@@ -65,7 +65,7 @@ export class Session {
   }
 
   /** What goes on after the end, such as waiting for the last frames, is cut short by a signal through this. */
-  whenHurried(action: () => void): void {
+  onSignalAfterEnd(action: () => void): void {
     this.afterwards = action;
   }
 

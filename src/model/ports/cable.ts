@@ -4,55 +4,28 @@
 
 import { copyWords, type FrameBatch, LOOP_BATCH } from '../frame.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
-import { countedVf, type PortContext } from './context.ts';
+import type { CableEnd } from './cables.ts';
+import { countedVf, type WireContext } from './context.ts';
 
 /** Bytes of copies that wait in one direction: 14,563 small frames or 106 of the largest. */
 const QUEUE_BYTES = 1024 * 1024;
 /** In a record's length word: the rest of the queue up to its end is unused. */
 const SKIP = -1;
 /** Bytes before the frame: its length, and a word that keeps it where 8 bytes can be copied at a time. */
-const HEADER_BYTES = 8;
+const PREFIX_BYTES = 8;
 /** Bytes 12 and 13 of a tagged frame, as the low half of word 3 has them. */
 const TAG = 0x0081;
 /** Longer than any frame a switch takes: `claim` refuses it. */
 const TOO_LONG = 0x10000;
 
-/** The cables of one model. */
-export class CableBox {
-  private readonly ends = new Map<number, CablePort[]>();
-
-  /** @throws RangeError where both ends are taken */
-  plug(cable: number, end: CablePort): void {
-    const ends = this.ends.get(cable) ?? [];
-    if (ends.length === 2) {
-      throw new RangeError(
-        `port spec "${end.spec}": expected a cable with a free end, got one that joins two ports; use another number`,
-      );
-    }
-    ends.push(end);
-    this.ends.set(cable, ends);
-  }
-
-  unplug(cable: number, end: CablePort): void {
-    const left = (this.ends.get(cable) ?? []).filter((one) => one !== end);
-    this.ends.set(cable, left);
-  }
-
-  /** The other end, or undefined while nothing is plugged in there. */
-  peerOf(cable: number, end: CablePort): CablePort | undefined {
-    const ends = this.ends.get(cable);
-    return ends?.[0] === end ? ends?.[1] : ends?.[0];
-  }
-}
-
 /** One end of a cable. */
-export class CablePort implements WirePort {
+export class CablePort implements WirePort, CableEnd {
   readonly spec: string;
   /** Frames from the other end that found the queue of this end full. */
   dropped = 0;
   private readonly cable: number;
-  private readonly context: PortContext;
-  /** Heap byte offset of the queue towards this end: records of HEADER_BYTES and the frame. */
+  private readonly context: WireContext;
+  /** Heap byte offset of the queue towards this end: records of PREFIX_BYTES and the frame. */
   private readonly queue: number;
   /** Byte positions in the queue; equal means empty, so one word always stays free. */
   private head = 0;
@@ -62,7 +35,7 @@ export class CablePort implements WirePort {
   private longest = 0;
 
   /** @throws RangeError where both ends of the cable are taken */
-  constructor(spec: string, cable: number, context: PortContext) {
+  constructor(spec: string, cable: number, context: WireContext) {
     this.spec = spec;
     this.cable = cable;
     this.context = context;
@@ -91,7 +64,7 @@ export class CablePort implements WirePort {
         context.frameLoops().copyRun(n);
         ingress.commit(n);
       } else {
-        if (ingress.offer(first, batch.lengths[0], true) === OFFER.AGAIN) break;
+        if (ingress.offer(first, batch.lengths[0], true) === OFFER.LATER) break;
         n = 1;
       }
       for (let i = 0; i < n; i++) this.pass(i32);
@@ -117,7 +90,7 @@ export class CablePort implements WirePort {
         at = 0;
         continue;
       }
-      const w = (this.queue + at + HEADER_BYTES) >>> 2;
+      const w = (this.queue + at + PREFIX_BYTES) >>> 2;
       const plain = (i32[w] & 1) === 0 && (i32[w + 3] & 0xffff) !== TAG;
       if (n === 0) {
         word0 = i32[w];
@@ -167,14 +140,14 @@ export class CablePort implements WirePort {
     this.head = this.tail;
   }
 
-  private receive(offset: number, length: number): void {
+  receive(offset: number, length: number): void {
     const at = this.room(recordBytes(length));
     if (at < 0) {
       this.dropped++;
       return;
     }
     const views = this.context.views();
-    const to = this.queue + at + HEADER_BYTES;
+    const to = this.queue + at + PREFIX_BYTES;
     views.i32[(this.queue + at) >>> 2] = length;
     if ((offset & 3) === 0) copyWords(views, to >>> 2, offset >>> 2, length);
     else views.u8.copyWithin(to, offset, offset + length);
@@ -205,5 +178,5 @@ export class CablePort implements WirePort {
 }
 
 function recordBytes(length: number): number {
-  return HEADER_BYTES + ((length + 7) & ~7);
+  return PREFIX_BYTES + ((length + 7) & ~7);
 }

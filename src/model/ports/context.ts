@@ -5,12 +5,12 @@ import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { FrameBatch } from '../frame.ts';
 import type { Ingress, WirePort } from '../types.ts';
-import type { CableBox } from './cable.ts';
-import type { LatencyBox } from './latency.ts';
+import type { Cables } from './cables.ts';
+import type { LatencyTracks } from './latency.ts';
 import type { PortLoops } from './loops.ts';
 
 /** The model as a wire port sees it. */
-export interface PortContext {
+export interface WireContext {
   /** Index of the port, 0..255. */
   readonly port: number;
   /** VFs of the port. */
@@ -31,12 +31,12 @@ export interface PortContext {
   vfMac(vf: number): Uint8Array;
   /** Says that something went wrong at run time, one line. */
   onError(message: string): void;
-  /** Joins the two ends of each cable: one box a model. */
-  readonly cables: CableBox;
+  /** Joins the two ends of each cable: one set a model. */
+  readonly cables: Cables;
   /** Stamps of generators, for the sinks of all ports. One a NIC. */
-  readonly latencies: LatencyBox;
+  readonly latencies: LatencyTracks;
   /** Makes `tap:NAME`; absent where there are no TAP devices. */
-  openTap?(name: string, context: PortContext): WirePort;
+  openTap?(name: string, context: WireContext): WirePort;
 }
 
 /** A port whose source can come to its end. */
@@ -49,7 +49,7 @@ export interface FinitePort extends WirePort {
  * The VF that a frame to `mac` is counted for: the one that owns this unicast MAC, else 0.
  * @param bytes heap; the destination MAC starts at `offset`
  */
-export function countedVf(context: PortContext, bytes: Uint8Array, offset: number): number {
+export function countedVf(context: WireContext, bytes: Uint8Array, offset: number): number {
   for (let vf = 1; vf < context.vfs; vf++) {
     const mac = context.vfMac(vf);
     let same = true;

@@ -6,7 +6,7 @@ import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { flowOf, markWord, STAMPED_MARK, sequenceOf, WORD } from '../../traffic/test-frame.ts';
 import { type FrameBatch, LOOP_BATCH } from '../frame.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
-import type { FinitePort, PortContext } from './context.ts';
+import type { FinitePort, WireContext } from './context.ts';
 import type { LatencyTrack } from './latency.ts';
 import { Sink } from './sink.ts';
 import type { GenSpec } from './spec.ts';
@@ -16,7 +16,7 @@ export class GenPort implements WirePort, FinitePort {
   readonly spec: string;
   readonly linkUp = true;
   readonly sink: Sink;
-  private readonly context: PortContext;
+  private readonly context: WireContext;
   private readonly gen: GenSpec;
   private readonly pacer: Pacer | null;
   /** Absent where no frame is stamped. */
@@ -34,7 +34,7 @@ export class GenPort implements WirePort, FinitePort {
   private offered = 0;
 
   /** @throws RangeError for a port or VF that does not exist */
-  constructor(spec: string, gen: GenSpec, context: PortContext) {
+  constructor(spec: string, gen: GenSpec, context: WireContext) {
     if (gen.vf >= context.vfs) {
       throw new RangeError(
         `port spec "${spec}": expected vf= below ${context.vfs}, the port's number of VFs, got ${gen.vf}`,
@@ -133,7 +133,7 @@ export class GenPort implements WirePort, FinitePort {
     const us = track?.now() ?? 0;
     const length = batch.sizes[0];
     if (track !== undefined) i32[this.scratch + WORD.MARK] = this.stampedWord(length);
-    if (this.context.ingress.offer(at, length, closedLoop) !== OFFER.AGAIN) {
+    if (this.context.ingress.offer(at, length, closedLoop) !== OFFER.LATER) {
       if (track !== undefined) this.stamp(track, this.scratch, length, us);
       return true;
     }

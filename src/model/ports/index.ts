@@ -3,13 +3,13 @@
 
 import type { PortCounters, WirePort } from '../types.ts';
 import { CablePort } from './cable.ts';
-import type { PortContext } from './context.ts';
+import type { WireContext } from './context.ts';
 import { GenPort } from './generator.ts';
 import { PcapPort } from './pcap.ts';
 import { parsePortSpec } from './spec.ts';
 
-export { CableBox } from './cable.ts';
-export type { FinitePort, PortContext } from './context.ts';
+export { Cables } from './cables.ts';
+export type { FinitePort, WireContext } from './context.ts';
 export { type PortSpec, parsePortSpec } from './spec.ts';
 
 /** Offers nothing and swallows what leaves the chip. */
@@ -30,7 +30,7 @@ class NonePort implements WirePort {
  * @throws RangeError for a spec that is wrong or does not fit the port; VfioError or PcapError where its
  * files cannot be used
  */
-export function makePort(spec: string, context: PortContext): WirePort {
+export function makePort(spec: string, context: WireContext): WirePort {
   const parsed = parsePortSpec(spec);
   switch (parsed.kind) {
     case 'none':

@@ -128,7 +128,7 @@ export class LatencyTrack {
 }
 
 /** The tracks of a NIC, by the port of their generator. */
-export class LatencyBox {
+export class LatencyTracks {
   private readonly tracks = new Map<number, LatencyTrack>();
   private readonly first: FirstReturn = { us: -1 };
 

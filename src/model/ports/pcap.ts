@@ -5,7 +5,7 @@
 import { PcapReader, PcapWriter } from '../../support/pcap.ts';
 import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
-import { countedVf, type FinitePort, type PortContext } from './context.ts';
+import { countedVf, type FinitePort, type WireContext } from './context.ts';
 import type { PcapSpec } from './spec.ts';
 
 /** Bytes of the longest frame that is played, without CRC. */
@@ -21,7 +21,7 @@ export class PcapPort implements WirePort, FinitePort {
   skipped = 0;
   /** Frames that left the chip and could not be written. */
   unwritten = 0;
-  private readonly context: PortContext;
+  private readonly context: WireContext;
   private readonly pcap: PcapSpec;
   private readonly rewrite: boolean;
   private readonly pacer: Pacer | null;
@@ -36,7 +36,7 @@ export class PcapPort implements WirePort, FinitePort {
   private staged = 0;
 
   /** @throws RangeError for a VF that does not exist; VfioError, PcapError where a file cannot be used */
-  constructor(spec: string, pcap: PcapSpec, context: PortContext) {
+  constructor(spec: string, pcap: PcapSpec, context: WireContext) {
     if (pcap.vf >= context.vfs) {
       throw new RangeError(
         `port spec "${spec}": expected vf= below ${context.vfs}, the port's number of VFs, got ${pcap.vf}`,
@@ -123,7 +123,7 @@ export class PcapPort implements WirePort, FinitePort {
     const closedLoop = this.pacer === null;
     const vf = this.rewrite ? this.pcap.vf : countedVf(this.context, u8, this.staging);
     const result = this.context.ingress.offer(this.staging, this.staged, closedLoop);
-    if (result === OFFER.AGAIN) return false;
+    if (result === OFFER.LATER) return false;
     this.offered[vf]++;
     this.staged = 0;
     return true;

@@ -19,7 +19,7 @@ import {
   WORD,
 } from '../../traffic/test-frame.ts';
 import type { PortCounters } from '../types.ts';
-import type { PortContext } from './context.ts';
+import type { WireContext } from './context.ts';
 
 const FIGURES = 4;
 const STAMPED_HALF = swap16(STAMPED_MARK);
@@ -28,7 +28,7 @@ const STAMPED_HALF = swap16(STAMPED_MARK);
 export class Sink {
   /** Frames that no generator made. */
   other = 0;
-  private readonly context: PortContext;
+  private readonly context: WireContext;
   private readonly streams: (FlowSequences | undefined)[] = new Array(STREAMS).fill(undefined);
   private readonly frames: FrameCheck;
   /** Heap byte offset of room for a frame that is not aligned. */
@@ -36,7 +36,7 @@ export class Sink {
   /** Per VF: received, gaps, duplicates, corrupt. */
   private readonly figures: Float64Array;
 
-  constructor(context: PortContext) {
+  constructor(context: WireContext) {
     this.context = context;
     const offset = context.allocate(FRAME_CHECK_BYTES);
     this.scratch = context.allocate(LONGEST);

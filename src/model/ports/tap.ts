@@ -5,7 +5,7 @@
 import { VfioError } from '../../support/errors.ts';
 import { native } from '../../support/native.ts';
 import type { PortCounters, WirePort } from '../types.ts';
-import { countedVf, type PortContext } from './context.ts';
+import { countedVf, type WireContext } from './context.ts';
 
 const TUN_DEVICE = '/dev/net/tun';
 const O_RDWR = 0x2;
@@ -37,7 +37,7 @@ export class TapPort implements WirePort {
   readonly spec: string;
   /** Frames that the interface did not take (it is down, or its queue is full), and frames longer than a port takes. */
   dropped = 0;
-  private readonly context: PortContext;
+  private readonly context: WireContext;
   private readonly name: string;
   private fd: number;
   private readonly offsets = new Int32Array(BATCH);
@@ -45,7 +45,7 @@ export class TapPort implements WirePort {
   private readonly offered: Float64Array;
 
   /** @param fd a TAP queue, non-blocking; this object's from here on */
-  constructor(name: string, fd: number, context: PortContext) {
+  constructor(name: string, fd: number, context: WireContext) {
     this.spec = `tap:${name}`;
     this.name = name;
     this.fd = fd;
@@ -123,7 +123,7 @@ export class TapPort implements WirePort {
  * @param name 1 to 15 bytes
  * @throws VfioError: no permission, no TUN driver, the name belongs to another kind of interface or is in use
  */
-export function openTap(name: string, context: PortContext): TapPort {
+export function openTap(name: string, context: WireContext): TapPort {
   const shim = native();
   const fd = shim.open(TUN_DEVICE, O_RDWR | O_NONBLOCK);
   if (fd < 0) throw new VfioError('open TAP', -fd, TUN_DEVICE, adviceFor(-fd, name));

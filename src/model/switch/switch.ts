@@ -122,7 +122,7 @@ export class PortSwitch implements Ingress, FrameForwarder {
     }
     const result = this.rx.deliver(v, w, length, tagged, 0);
     if (result === DELIVERED) return OFFER.TAKEN;
-    if (closedLoop && result !== FAULT) return OFFER.AGAIN;
+    if (closedLoop && result !== FAULT) return OFFER.LATER;
     this.replication.count(v, result);
     return OFFER.TAKEN;
   }
@@ -243,7 +243,7 @@ export class PortSwitch implements Ingress, FrameForwarder {
     if (h[e + E_POOLS] === 0 && h[e + E_POOLS + 1] === 0) {
       return this.unclaimed(w, closedLoop);
     }
-    if (closedLoop && !this.replication.allReady(e, w, length, tagged)) return OFFER.AGAIN;
+    if (closedLoop && !this.replication.allReady(e, w, length, tagged)) return OFFER.LATER;
     this.replication.copies(e, -1, w, length, tagged, 0);
     return OFFER.TAKEN;
   }
@@ -268,8 +268,8 @@ export class PortSwitch implements Ingress, FrameForwarder {
     const h = this.heap;
     const owner = this.assignedTo(macOfFrame(h[w], h[w + 1]));
     if (closedLoop) {
-      if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.AGAIN;
-      if (!this.lookup.anyEnabled()) return OFFER.AGAIN;
+      if (owner >= 0 && this.tables.pools[owner]?.rxEnable !== true) return OFFER.LATER;
+      if (!this.lookup.anyEnabled()) return OFFER.LATER;
     }
     this.replication.count(this.firstVf + Math.max(owner, 0) * VF_WORDS, FILTERED);
     return OFFER.TAKEN;

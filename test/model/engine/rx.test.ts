@@ -158,7 +158,7 @@ describe('rx delivery', () => {
     const vf = bench.vf(0, 0);
     vf.startRx({ kib: 1, post: 1 });
     bench.nic.step(8);
-    expect(bench.offer(0, frame({ length: 1500 }), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame({ length: 1500 }), true)).toBe(OFFER.LATER);
     bench.offer(0, frame({ length: 1500 }));
     expect(vf.rx(0)[2]).toBe(0);
     expect(bench.row(0, 0)).toMatchObject({ missedNoDescriptor: 1, delivered: 0 });
@@ -271,12 +271,12 @@ describe('rx flow', () => {
   it('says AGAIN to a closed-loop source without a descriptor, and counts nothing', () => {
     const bench = new Bench([{ vfs: 1 }]);
     const vf = bench.vf(0, 0);
-    expect(bench.offer(0, frame(), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame(), true)).toBe(OFFER.LATER);
     vf.startRx({ post: 1 });
     bench.nic.step(8);
     expect(bench.offer(0, frame(), true)).toBe(OFFER.TAKEN);
-    expect(bench.offer(0, frame(), true)).toBe(OFFER.AGAIN);
-    expect(bench.offer(0, frame({ dst: BROADCAST }), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame(), true)).toBe(OFFER.LATER);
+    expect(bench.offer(0, frame({ dst: BROADCAST }), true)).toBe(OFFER.LATER);
     expect(bench.row(0, 0)).toMatchObject({
       delivered: 1,
       missedNoDescriptor: 0,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CablePort } from '../../../src/model/ports/cable.ts';
-import { CableBox, makePort } from '../../../src/model/ports/index.ts';
+import { Cables, makePort } from '../../../src/model/ports/index.ts';
 import { OFFER, type WirePort } from '../../../src/model/types.ts';
 import { countersOf, type Harness, makeHarness, makeViews, takeFrames } from './harness.ts';
 
@@ -9,7 +9,7 @@ const frame = (length: number, tag: number): Uint8Array =>
 
 function cable(): { a: CablePort; b: CablePort; atA: Harness; atB: Harness } {
   const views = makeViews();
-  const cables = new CableBox();
+  const cables = new Cables();
   const atA = makeHarness({ port: 0, views, cables });
   const atB = makeHarness({ port: 1, vfs: 2, views, cables, base: 1 << 20 });
   const end = (port: WirePort): CablePort => {

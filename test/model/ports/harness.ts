@@ -3,8 +3,8 @@
 
 import type { ArenaViews } from '../../../src/memory/layout.ts';
 import { LOOP_BATCH, makeFrameBatch } from '../../../src/model/frame.ts';
-import { CableBox, type PortContext } from '../../../src/model/ports/index.ts';
-import { LatencyBox } from '../../../src/model/ports/latency.ts';
+import { Cables, type WireContext } from '../../../src/model/ports/index.ts';
+import { LatencyTracks } from '../../../src/model/ports/latency.ts';
 import { makePortLoops } from '../../../src/model/ports/loops.ts';
 import { OFFER, type PortCounters, type WirePort } from '../../../src/model/types.ts';
 
@@ -14,7 +14,7 @@ export interface Offered {
 }
 
 export interface Harness {
-  readonly context: PortContext;
+  readonly context: WireContext;
   readonly offered: Offered[];
   readonly errors: string[];
   /** Frames that the ingress still takes before it says AGAIN. */
@@ -40,13 +40,7 @@ export function makeViews(sizeBytes = HEAP_BYTES): ArenaViews {
 }
 
 export function makeHarness(
-  options: {
-    port?: number;
-    vfs?: number;
-    views?: ArenaViews;
-    cables?: CableBox;
-    base?: number;
-  } = {},
+  options: { port?: number; vfs?: number; views?: ArenaViews; cables?: Cables; base?: number } = {},
 ): Harness {
   const views = options.views ?? makeViews();
   const port = options.port ?? 0;
@@ -64,10 +58,10 @@ export function makeHarness(
       port,
       vfs,
       seed: 1,
-      cables: options.cables ?? new CableBox(),
+      cables: options.cables ?? new Cables(),
       clock: { nowUs: () => harness.nowUs, sleepUs: () => {} },
       batch,
-      latencies: new LatencyBox(),
+      latencies: new LatencyTracks(),
       views: () => views,
       frameLoops: () => frameLoops,
       allocate: (sizeBytes) => {
@@ -79,7 +73,7 @@ export function makeHarness(
       onError: (message) => harness.errors.push(message),
       ingress: {
         offer: (offset, length, closedLoop) => {
-          if (harness.room <= 0) return OFFER.AGAIN;
+          if (harness.room <= 0) return OFFER.LATER;
           harness.room--;
           harness.offered.push({ frame: views.u8.slice(offset, offset + length), closedLoop });
           return OFFER.TAKEN;

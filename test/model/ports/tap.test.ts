@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { processArena } from '../../../src/memory/arena.ts';
 import { makeFrameBatch } from '../../../src/model/frame.ts';
-import type { PortContext } from '../../../src/model/ports/index.ts';
-import { CableBox } from '../../../src/model/ports/index.ts';
-import { LatencyBox } from '../../../src/model/ports/latency.ts';
+import type { WireContext } from '../../../src/model/ports/index.ts';
+import { Cables } from '../../../src/model/ports/index.ts';
+import { LatencyTracks } from '../../../src/model/ports/latency.ts';
 import { makePortLoops } from '../../../src/model/ports/loops.ts';
 import { openTap, type TapPort } from '../../../src/model/ports/tap.ts';
 import { systemClock } from '../../../src/support/clock.ts';
@@ -23,7 +23,7 @@ interface Tap {
   readonly errors: string[];
 }
 
-function context(offered: Buffer[], errors: string[]): PortContext {
+function context(offered: Buffer[], errors: string[]): WireContext {
   const { views } = arena;
   const batch = makeFrameBatch();
   return {
@@ -31,9 +31,9 @@ function context(offered: Buffer[], errors: string[]): PortContext {
     vfs: 1,
     clock: systemClock,
     seed: 1,
-    cables: new CableBox(),
+    cables: new Cables(),
     batch,
-    latencies: new LatencyBox(),
+    latencies: new LatencyTracks(),
     views: () => views,
     frameLoops: () => makePortLoops(views, batch),
     allocate: (sizeBytes) => arena.allocateControl(sizeBytes),

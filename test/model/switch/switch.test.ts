@@ -112,11 +112,11 @@ describe('frames from the wire', () => {
 
   it('waits in closed loop for a VF that is not up, but not for an address nobody has', () => {
     const bench = new Bench([{ vfs: 2 }]);
-    expect(bench.offer(0, frame({ dst: macOf(0, 1) }), true)).toBe(OFFER.AGAIN);
-    expect(bench.offer(0, frame({ dst: ELSEWHERE }), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame({ dst: macOf(0, 1) }), true)).toBe(OFFER.LATER);
+    expect(bench.offer(0, frame({ dst: ELSEWHERE }), true)).toBe(OFFER.LATER);
     bench.vf(0, 0).startRx();
     bench.nic.step(8);
-    expect(bench.offer(0, frame({ dst: macOf(0, 1) }), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame({ dst: macOf(0, 1) }), true)).toBe(OFFER.LATER);
     expect(bench.offer(0, frame({ dst: ELSEWHERE }), true)).toBe(OFFER.TAKEN);
     expect(bench.offer(0, frame({ dst: macOf(0, 0) }), true)).toBe(OFFER.TAKEN);
     expect(bench.row(0, 0)).toMatchObject({ delivered: 1, filtered: 1, missedDisabled: 0 });
@@ -125,7 +125,7 @@ describe('frames from the wire', () => {
   it('hands out a closed-loop broadcast only when every VF that is up has room', () => {
     const { bench, vf } = setUp(2);
     for (let i = 0; i < 7; i++) bench.offer(0, frame({ dst: macOf(0, 1) }));
-    expect(bench.offer(0, frame({ dst: BROADCAST }), true)).toBe(OFFER.AGAIN);
+    expect(bench.offer(0, frame({ dst: BROADCAST }), true)).toBe(OFFER.LATER);
     expect(vf.map(received)).toEqual([0, 7]);
     expect(bench.row(0, 1)).toMatchObject({ missedNoDescriptor: 0 });
   });

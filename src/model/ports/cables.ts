@@ -1,0 +1,35 @@
+// Which ports of one model are joined by a cable.
+
+/** What is plugged into a cable. */
+export interface CableEnd {
+  /** The SPEC of its port, for errors. */
+  readonly spec: string;
+  /** Takes a frame from the other end. @param offset heap byte offset; @param length bytes without CRC */
+  receive(offset: number, length: number): void;
+}
+
+/** The cables of one model, by the N of `cable:N`. */
+export class Cables {
+  private readonly ends = new Map<number, readonly CableEnd[]>();
+
+  /** @throws RangeError where both ends are taken */
+  plug(cable: number, end: CableEnd): void {
+    const ends = this.ends.get(cable) ?? [];
+    if (ends.length === 2) {
+      throw new RangeError(
+        `port spec "${end.spec}": expected a cable with a free end, got one that joins two ports; use another number`,
+      );
+    }
+    this.ends.set(cable, [...ends, end]);
+  }
+
+  unplug(cable: number, end: CableEnd): void {
+    const left = (this.ends.get(cable) ?? []).filter((one) => one !== end);
+    this.ends.set(cable, left);
+  }
+
+  /** The other end, or undefined while nothing is plugged in there. */
+  peerOf(cable: number, end: CableEnd): CableEnd | undefined {
+    return this.ends.get(cable)?.find((one) => one !== end);
+  }
+}
