@@ -10,10 +10,10 @@ export const DESCRIPTOR_SIZE = 16;
 export const RING_ALIGN = 128;
 export const MIN_RING = 64;
 export const MAX_RING = 4096;
-/** Longest frame of the chip, CRC included. */
-export const MAX_FRAME = 9728;
-/** Shortest frame on the wire without its 4-byte CRC; the chip pads to it. */
-export const MIN_FRAME = 60;
+/** Bytes of the longest frame of the chip. */
+export const MAX_FRAME_WITH_CRC = 9728;
+/** Bytes of the shortest frame on the wire; the chip pads to it. */
+export const MIN_FRAME_WITHOUT_CRC = 60;
 /** PAYLEN below this is not sent (linux ixgbevf pads shorter frames). */
 export const MIN_TX_LENGTH = 17;
 export const CRC_SIZE = 4;

@@ -1,7 +1,13 @@
 // The options of a VF, checked before the device is touched, and the refusals
 // that need no register: platform, device id.
 
-import { CRC_SIZE, ETHER_HEADER, MAX_FRAME, MAX_RING, MIN_RING } from '../hw/descriptors.ts';
+import {
+  CRC_SIZE,
+  ETHER_HEADER,
+  MAX_FRAME_WITH_CRC,
+  MAX_RING,
+  MIN_RING,
+} from '../hw/descriptors.ts';
 import { MIN_LPE } from '../hw/mailbox.ts';
 import { HYPERV_VF_DEVICES, VF_DEVICES } from '../hw/pci.ts';
 import { MAX_QUEUES } from '../hw/registers.ts';
@@ -98,7 +104,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
   }
   checkRing('rxRingSize', rxRingSize);
   checkRing('txRingSize', txRingSize);
-  checkInteger('maxFrame', maxFrame, MIN_LPE, MAX_FRAME);
+  checkInteger('maxFrame', maxFrame, MIN_LPE, MAX_FRAME_WITH_CRC);
   if (!(stuckAfterMs > 0)) {
     throw new RangeError(`stuckAfterMs: expected a time above 0, got ${stuckAfterMs}`);
   }

@@ -1,11 +1,11 @@
 // How rates and frame sizes are written on command lines: "250k" frames a second, "64" bytes, "imix".
 
-import { CRC_SIZE, MAX_FRAME } from '../hw/descriptors.ts';
+import { CRC_SIZE, MAX_FRAME_WITH_CRC } from '../hw/descriptors.ts';
 import { PATTERN_START } from './test-frame.ts';
 
 /** Smallest and largest size of a frame, bytes with CRC: Ethernet's minimum, the 82599's jumbo limit. */
 export const MIN_SIZE = PATTERN_START + CRC_SIZE;
-export const MAX_SIZE = MAX_FRAME;
+export const MAX_SIZE = MAX_FRAME_WITH_CRC;
 const MAX_RATE = 1e9;
 /** What parseRate takes, for errors. */
 export const RATES = 'frames a second above 0 and up to 1G, such as 250k or 1.5M';

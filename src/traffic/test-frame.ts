@@ -12,7 +12,7 @@
 //
 // Words below are 32-bit words of a frame as an Int32Array of a little-endian machine holds them; halves are 16 bits.
 
-import { CRC_SIZE, ETHER_HEADER, MAX_FRAME } from '../hw/descriptors.ts';
+import { CRC_SIZE, ETHER_HEADER, MAX_FRAME_WITH_CRC } from '../hw/descriptors.ts';
 
 /** Numbers of streams. A gen port uses the index of its port, `ixy pktgen` draws one from FIRST_PKTGEN_STREAM on. */
 export const STREAMS = 256;
@@ -22,7 +22,7 @@ export const MAX_FLOWS = 16_384;
 /** Bytes of the shortest test frame without CRC: everything but the pattern. */
 export const PATTERN_START = 60;
 /** Bytes of the longest test frame without CRC. */
-export const LONGEST = MAX_FRAME - CRC_SIZE;
+export const LONGEST = MAX_FRAME_WITH_CRC - CRC_SIZE;
 
 /** Bytes 42 and 43 of an ordinary frame, and of one whose latency is measured. */
 export const MARK = 0x4978;

@@ -2,16 +2,14 @@
 // The source MAC becomes the VF's, which may send no other. Frames are read while it plays, so a
 // capture may be of any size; this is no hot path, PcapReader makes an object a frame.
 
+import { ETHER_HEADER, MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { packetViews } from '../../memory/packet-views.ts';
 import type { PcapFrame, PcapReader } from '../../support/pcap.ts';
 import type { ReadClock } from '../../traffic/pacer.ts';
 import type { FrameSource } from './generate.ts';
 
-const ETHER_BYTES = 14;
 const MAC_BYTES = 6;
-/** Ethernet's minimum without CRC; shorter frames were captured before padding. */
-const MIN_FRAME = 60;
 
 /** What is played, and how. */
 export interface ReplayOptions {
@@ -49,8 +47,9 @@ export function makeReplay(options: ReplayOptions): FrameSource {
     for (;;) {
       const frame = reader.next();
       if (frame === null) return null;
+      // Shorter frames were captured before they were padded.
       const length = Math.max(frame.data.length, frame.originalLength);
-      if (frame.data.length >= ETHER_BYTES && length <= maxLength) return frame;
+      if (frame.data.length >= ETHER_HEADER && length <= maxLength) return frame;
       onSkip();
     }
   }
@@ -62,7 +61,8 @@ export function makeReplay(options: ReplayOptions): FrameSource {
 
   function write(buf: number, { data, originalLength }: PcapFrame): void {
     const offset = views.offset(buf);
-    const length = Math.max(MIN_FRAME, data.length, originalLength);
+    // Shorter frames were captured before they were padded.
+    const length = Math.max(MIN_FRAME_WITHOUT_CRC, data.length, originalLength);
     views.bytes.set(data, offset);
     views.bytes.fill(0, offset + data.length, offset + length);
     if (destination !== null) views.bytes.set(destination, offset);

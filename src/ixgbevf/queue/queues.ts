@@ -3,7 +3,7 @@
 // The loops behind `batch` are rx-ring.ts and tx-ring.ts.
 
 import { at } from '../../hw/define.ts';
-import { MIN_FRAME } from '../../hw/descriptors.ts';
+import { MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
 import { VFRDT, VFTDH, VFTDT } from '../../hw/registers.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import { Mempool } from '../../memory/mempool.ts';
@@ -195,8 +195,10 @@ export class TxQueue extends Queue {
 
   private pad(buf: number, length: number): void {
     const offset = ((buf << BUF_SHIFT) >>> 0) + this.mempool.headroomBytes;
-    new Uint8Array(this.handle.memory.buffer, offset + length, MIN_FRAME - length).fill(0);
-    this.views.u16[(LENGTH_TABLE >>> 1) + buf] = MIN_FRAME;
+    new Uint8Array(this.handle.memory.buffer, offset + length, MIN_FRAME_WITHOUT_CRC - length).fill(
+      0,
+    );
+    this.views.u16[(LENGTH_TABLE >>> 1) + buf] = MIN_FRAME_WITHOUT_CRC;
   }
 }
 

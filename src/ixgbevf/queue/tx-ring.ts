@@ -9,7 +9,7 @@ import {
   CRC_SIZE,
   DTYP_DATA,
   ETHER_HEADER,
-  MAX_FRAME,
+  MAX_FRAME_WITH_CRC,
   MIN_TX_LENGTH,
   TX_COMMAND,
   TX_STATUS,
@@ -88,7 +88,7 @@ export function makeTxBatch(
   // Two slots stay empty: one so that TDT == TDH means empty, one for the context
   // descriptor, which the device may not have taken in when the ring first fills.
   const usable = size - 2;
-  const span = Math.min(MAX_FRAME - CRC_SIZE, bufferBytes - headroom) - MIN_TX_LENGTH;
+  const span = Math.min(MAX_FRAME_WITH_CRC - CRC_SIZE, bufferBytes - headroom) - MIN_TX_LENGTH;
   let resuming = false;
 
   /** True when the block that begins at slot `first` was reported. */

@@ -3,7 +3,7 @@
 // NIC. A translation that fails is recorded and nothing is touched.
 
 import { at, type Register } from '../../hw/define.ts';
-import { DESCRIPTOR_SIZE, MAX_FRAME } from '../../hw/descriptors.ts';
+import { DESCRIPTOR_SIZE, MAX_FRAME_WITH_CRC } from '../../hw/descriptors.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
 import { makeFrameBatch } from '../frame.ts';
 import {
@@ -39,7 +39,7 @@ export interface EngineVf {
 }
 
 /** Room for the longest frame. */
-export const SCRATCH_BYTES = MAX_FRAME + 64;
+export const SCRATCH_BYTES = MAX_FRAME_WITH_CRC + 64;
 
 /** The heap of one NIC, and the ways in which its VFs' queues reach their memory. */
 export class EngineMemory implements SwitchMemory {

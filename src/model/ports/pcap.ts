@@ -2,6 +2,7 @@
 // another. Time stamps written are the model's clock, which starts where it likes; those
 // read are not used (pacing is by rate=, else as fast as the VF takes frames).
 
+import { MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
 import { PcapReader, PcapWriter } from '../../support/pcap.ts';
 import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
@@ -10,10 +11,8 @@ import type { PcapSpec } from './spec.ts';
 
 /** Bytes of the longest frame that is played, without CRC. */
 const MAX_PLAYED = 16_384;
-/** Ethernet's minimum without CRC; shorter frames were captured before padding. */
-const MIN_FRAME = 60;
 
-/** See the head of this file. */
+/** Plays one capture and writes another. */
 export class PcapPort implements WirePort, FinitePort {
   readonly spec: string;
   readonly linkUp = true;
@@ -140,7 +139,8 @@ export class PcapPort implements WirePort, FinitePort {
           this.skipped++;
         } else {
           const { u8 } = this.context.views();
-          this.staged = Math.max(frame.data.length, MIN_FRAME);
+          // Shorter frames were captured before they were padded.
+          this.staged = Math.max(frame.data.length, MIN_FRAME_WITHOUT_CRC);
           u8.set(frame.data, this.staging);
           u8.fill(0, this.staging + frame.data.length, this.staging + this.staged);
           this.fruitful = true;

@@ -2,14 +2,15 @@
 // to the switch, frames that leave the chip to the interface. An interface that is down or was
 // moved to another network namespace is no error; one that is gone ends the port. linux/if_tun.h.
 
+import { constants as files } from 'node:fs';
+import { constants as os } from 'node:os';
+import { MAX_FRAME_WITH_CRC, MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
 import { VfioError } from '../../support/errors.ts';
 import { native } from '../../support/native.ts';
 import type { PortCounters, WirePort } from '../types.ts';
 import { countedVf, type WireContext } from './context.ts';
 
 const TUN_DEVICE = '/dev/net/tun';
-const O_RDWR = 0x2;
-const O_NONBLOCK = 0x800;
 const TUNSETIFF = 0x4004_54ca;
 const IFF_TAP = 0x2;
 const IFF_NO_PI = 0x1000;
@@ -19,17 +20,10 @@ const NAME_BYTES = 16;
 
 /** Frames read at once, and room for each: the 82599's longest, and a byte that shows one that is longer. */
 const BATCH = 64;
-const MAX_LENGTH = 9728;
-const SLOT_BYTES = MAX_LENGTH + 64;
-const MIN_FRAME = 60;
+const SLOT_BYTES = MAX_FRAME_WITH_CRC + 64;
 
-const EPERM = 1;
-const ENOENT = 2;
-const EIO = 5;
-const EACCES = 13;
-const EBUSY = 16;
-const ENODEV = 19;
-const EINVAL = 22;
+const { EPERM, ENOENT, EIO, EACCES, EBUSY, ENODEV, EINVAL } = os.errno;
+/** Not among the names that Node.js knows. */
 const EBADFD = 77;
 
 /** The port of one TAP interface. Owns the fd; without IFF_PERSIST the interface goes with it. */
@@ -65,7 +59,7 @@ export class TapPort implements WirePort {
     const { offsets, lengths } = this;
     const { u8 } = this.context.views();
     const n = Math.min(budget, BATCH);
-    const got = native().readFrames(this.fd, u8, offsets, lengths, n, MAX_LENGTH + 1);
+    const got = native().readFrames(this.fd, u8, offsets, lengths, n, MAX_FRAME_WITH_CRC + 1);
     if (got < 0) this.judge(-got);
     for (let i = 0; i < got; i++) this.offer(u8, offsets[i], lengths[i]);
     return Math.max(0, got);
@@ -98,14 +92,14 @@ export class TapPort implements WirePort {
   }
 
   private offer(u8: Uint8Array, offset: number, length: number): void {
-    if (length > MAX_LENGTH) {
+    if (length > MAX_FRAME_WITH_CRC) {
       this.dropped++;
       return;
     }
-    if (length < MIN_FRAME) u8.fill(0, offset + length, offset + MIN_FRAME);
+    if (length < MIN_FRAME_WITHOUT_CRC) u8.fill(0, offset + length, offset + MIN_FRAME_WITHOUT_CRC);
     const vf = countedVf(this.context, u8, offset);
     // Open loop, as a wire is: a VF that takes nothing must not hold up the others behind it.
-    this.context.ingress.offer(offset, Math.max(length, MIN_FRAME), false);
+    this.context.ingress.offer(offset, Math.max(length, MIN_FRAME_WITHOUT_CRC), false);
     this.offered[vf]++;
   }
 
@@ -125,7 +119,7 @@ export class TapPort implements WirePort {
  */
 export function openTap(name: string, context: WireContext): TapPort {
   const shim = native();
-  const fd = shim.open(TUN_DEVICE, O_RDWR | O_NONBLOCK);
+  const fd = shim.open(TUN_DEVICE, files.O_RDWR | files.O_NONBLOCK);
   if (fd < 0) throw new VfioError('open TAP', -fd, TUN_DEVICE, adviceFor(-fd, name));
   const request = new Uint8Array(IFREQ_BYTES);
   request.set(new TextEncoder().encode(name).subarray(0, NAME_BYTES - 1));

@@ -3,7 +3,7 @@
 // allows comes through lookup.ts. Replication is on, loopback is on, a VF gets no
 // copy of its own frames, and there is no default pool: what nobody takes is `filtered`.
 
-import { MIN_FRAME, RX_STATUS } from '../../hw/descriptors.ts';
+import { MIN_FRAME_WITHOUT_CRC, RX_STATUS } from '../../hw/descriptors.ts';
 import { copyWords, ETHERTYPE_VLAN, macOfFrame, tagControl } from '../frame.ts';
 import {
   C_DISABLED,
@@ -95,7 +95,7 @@ export class PortSwitch implements Ingress, FrameForwarder {
   offer(offset: number, length: number, closedLoop: boolean): number {
     const lookup = this.lookup;
     lookup.update();
-    if ((offset & 3) !== 0 || length < MIN_FRAME || length > lookup.limit) {
+    if ((offset & 3) !== 0 || length < MIN_FRAME_WITHOUT_CRC || length > lookup.limit) {
       return this.offerOdd(offset, length, closedLoop);
     }
     return this.take(offset >>> 2, length, closedLoop);
@@ -227,8 +227,8 @@ export class PortSwitch implements Ingress, FrameForwarder {
     }
     const at = this.scratch << 2;
     bytes.copyWithin(at, offset, offset + length);
-    if (length < MIN_FRAME) bytes.fill(0, at + length, at + MIN_FRAME);
-    return this.take(this.scratch, Math.max(length, MIN_FRAME), closedLoop);
+    if (length < MIN_FRAME_WITHOUT_CRC) bytes.fill(0, at + length, at + MIN_FRAME_WITHOUT_CRC);
+    return this.take(this.scratch, Math.max(length, MIN_FRAME_WITHOUT_CRC), closedLoop);
   }
 
   /** A frame from the wire for none, several or disabled pools. */

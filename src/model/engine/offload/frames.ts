@@ -9,9 +9,9 @@ import {
   CRC_SIZE,
   DTYP_CONTEXT,
   DTYP_DATA,
-  MAX_FRAME,
+  MAX_FRAME_WITH_CRC,
   MAX_TX_DESCRIPTORS,
-  MIN_FRAME,
+  MIN_FRAME_WITHOUT_CRC,
   MIN_TX_LENGTH,
   TX_COMMAND,
   TX_STATUS,
@@ -51,7 +51,7 @@ const { DTALEN, DTYP, EOP, IFCS, DEXT, TSE, VLE } = TX_COMMAND.mask;
 const { CC, IXSM, TXSM, IDX } = TX_STATUS.mask;
 const { shift } = TX_STATUS;
 /** Longest frame without CRC. */
-const LONGEST = MAX_FRAME - CRC_SIZE;
+const LONGEST = MAX_FRAME_WITH_CRC - CRC_SIZE;
 
 /** Takes tx frames that need work from a ring, one at a time. One object a NIC. */
 export class TxFrames {
@@ -147,7 +147,7 @@ export class TxFrames {
     if (total < MIN_TX_LENGTH) {
       this.warn(q, WARN_SHORT, `PAYLEN expected ${MIN_TX_LENGTH} or more, got ${total}`);
     }
-    if (last === head && !work && tags === 0 && total >= MIN_FRAME) {
+    if (last === head && !work && tags === 0 && total >= MIN_FRAME_WITHOUT_CRC) {
       const offset = this.memory.locate(q, h[d], h[d + 1], total, false);
       if (offset >= 0 && (offset & 3) === 0) {
         this.offset = offset | 0;

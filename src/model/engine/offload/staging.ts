@@ -1,7 +1,12 @@
 // Where tx frames are put together: room in a staging area of the heap, copies out of several
 // buffers, checksums, tags, padding. What a descriptor may ask for was checked by frames.ts.
 
-import { MIN_FRAME, TX_COMMAND, TX_CONTEXT_LENGTHS, TX_STATUS } from '../../../hw/descriptors.ts';
+import {
+  MIN_FRAME_WITHOUT_CRC,
+  TX_COMMAND,
+  TX_CONTEXT_LENGTHS,
+  TX_STATUS,
+} from '../../../hw/descriptors.ts';
 import { tagWord } from '../../frame.ts';
 import { Q_COUNT, Q_STATE, STATE_HUNG, T_CONTEXT, V_PORT_VLAN } from '../../layout.ts';
 import type { EngineMemory } from '../memory.ts';
@@ -41,7 +46,7 @@ export class TxStaging {
 
   /** Heap byte offset where a frame can be put together, two words in front of it for tags; -1 where there is no room. */
   reserve(length: number): number {
-    const room = 8 + ((Math.max(length, MIN_FRAME) + 7) & ~3);
+    const room = 8 + ((Math.max(length, MIN_FRAME_WITHOUT_CRC) + 7) & ~3);
     if (this.used + room > STAGING_BYTES) return -1;
     const at = this.area + this.used + 8;
     this.used += room;
@@ -105,9 +110,9 @@ export class TxStaging {
       at = this.tag(at, h[v + V_PORT_VLAN]);
       length += 4;
     }
-    if (length < MIN_FRAME) {
-      this.memory.bytes.fill(0, at + length, at + MIN_FRAME);
-      length = MIN_FRAME;
+    if (length < MIN_FRAME_WITHOUT_CRC) {
+      this.memory.bytes.fill(0, at + length, at + MIN_FRAME_WITHOUT_CRC);
+      length = MIN_FRAME_WITHOUT_CRC;
     }
     this.offset = at | 0;
     this.length = length;
