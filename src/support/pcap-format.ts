@@ -1,6 +1,5 @@
-// The classic pcap file format (draft-ietf-opsawg-pcap) over bytes in memory: header,
-// records, a parser of whole captures and the error for what is none. Both byte orders,
-// both time units; no pcapng, gzip or link type but Ethernet. Files: pcap.ts.
+// The classic pcap file format (draft-ietf-opsawg-pcap): its numbers, its file header, and the error for what is none.
+// Both byte orders, both time units; no pcapng, gzip or link type but Ethernet. Readers and writers: pcap.ts.
 
 export const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 export const MAGIC_NANOSECONDS = 0xa1b23c4d;
@@ -95,84 +94,4 @@ export function parseFileHeader(bytes: Uint8Array, length: number, name: string)
     );
   }
   return { littleEndian, nanosecond: view.getUint32(0, littleEndian) === MAGIC_NANOSECONDS };
-}
-
-/**
- * Captured length of the record whose header is at `at`.
- * @throws PcapError where no capture has such a length
- */
-export function capturedLength(
-  view: DataView,
-  at: number,
-  format: PcapFormat,
-  name: string,
-  record: number,
-): number {
-  const captured = view.getUint32(at + 8, format.littleEndian);
-  if (captured > MAX_CAPTURED) {
-    throw new PcapError(
-      name,
-      `record ${record}: expected at most ${MAX_CAPTURED} captured bytes, got ${captured}; the file is damaged`,
-    );
-  }
-  return captured;
-}
-
-/** The record whose header is at `at`, its data copied. */
-export function parseRecord(
-  bytes: Uint8Array,
-  view: DataView,
-  at: number,
-  captured: number,
-  format: PcapFormat,
-): PcapFrame {
-  const fraction = view.getUint32(at + 4, format.littleEndian);
-  const data = at + RECORD_HEADER_BYTES;
-  return {
-    seconds: view.getUint32(at, format.littleEndian),
-    nanoseconds: format.nanosecond ? fraction : fraction * 1000,
-    // Not bytes.slice(): on a Buffer that is a view.
-    data: new Uint8Array(bytes.subarray(data, data + captured)),
-    originalLength: view.getUint32(at + 12, format.littleEndian),
-  };
-}
-
-/** The error for a file that ends inside record number `record`. */
-export function truncated(
-  name: string,
-  record: number,
-  what: string,
-  expected: number,
-  got: number,
-) {
-  return new PcapError(
-    name,
-    `record ${record}: expected ${expected} bytes of ${what}, got ${got}; the file is truncated, frames before this one are good`,
-  );
-}
-
-/**
- * Parses a whole capture.
- * @param bytes the file
- * @param name what errors call it
- * @throws PcapError where the bytes are no complete classic Ethernet pcap
- */
-export function parsePcap(bytes: Uint8Array, name: string): PcapFrame[] {
-  const format = parseFileHeader(bytes, bytes.length, name);
-  const view = viewOf(bytes);
-  const frames: PcapFrame[] = [];
-  let at = FILE_HEADER_BYTES;
-  while (at < bytes.length) {
-    const left = bytes.length - at;
-    if (left < RECORD_HEADER_BYTES) {
-      throw truncated(name, frames.length, 'record header', RECORD_HEADER_BYTES, left);
-    }
-    const captured = capturedLength(view, at, format, name, frames.length);
-    if (left - RECORD_HEADER_BYTES < captured) {
-      throw truncated(name, frames.length, 'data', captured, left - RECORD_HEADER_BYTES);
-    }
-    frames.push(parseRecord(bytes, view, at, captured, format));
-    at += RECORD_HEADER_BYTES + captured;
-  }
-  return frames;
 }

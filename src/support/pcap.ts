@@ -1,25 +1,23 @@
-// Classic pcap files with Ethernet frames: a synchronous streaming reader and a
-// buffered writer. What the bytes mean, and a parser over memory: pcap-format.ts.
+// Classic pcap files with Ethernet frames: a synchronous streaming reader, which reads captures in memory too, and a
+// buffered writer.
 
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { VfioError } from './errors.ts';
 import {
-  capturedLength,
   FILE_HEADER_BYTES,
   LINK_TYPE_ETHERNET,
   MAGIC_MICROSECONDS,
   MAGIC_NANOSECONDS,
   MAX_CAPTURED,
+  PcapError,
   type PcapFormat,
   type PcapFrame,
   parseFileHeader,
-  parseRecord,
   RECORD_HEADER_BYTES,
-  truncated,
   viewOf,
 } from './pcap-format.ts';
 
-export { PcapError, type PcapFrame, parsePcap } from './pcap-format.ts';
+export { PcapError, type PcapFrame } from './pcap-format.ts';
 
 function fileError(operation: string, error: unknown, path: string): VfioError {
   const errno = (error as NodeJS.ErrnoException).errno;
@@ -35,10 +33,15 @@ function openFile(path: string, flags: 'r' | 'w'): number {
   }
 }
 
+/** Puts bytes into `into` from `at` on. @returns how many, 0 at the end; throws as fs.readSync does */
+type ReadBytes = (into: Uint8Array, at: number) => number;
+
 /** Reads a capture frame by frame, holding 1 MiB of it. */
 export class PcapReader {
   readonly path: string;
-  private fd: number;
+  private fd = -1;
+  private open = true;
+  private readonly read: ReadBytes;
   private readonly bytes = new Uint8Array(1 << 20);
   private readonly view = viewOf(this.bytes);
   private start = 0;
@@ -48,11 +51,13 @@ export class PcapReader {
 
   /**
    * Opens the file and checks its header.
+   * @param read takes the place of the file; `path` only names it in errors then
    * @throws VfioError with the errno where it cannot be opened or read; PcapError for what it holds
    */
-  constructor(path: string) {
+  constructor(path: string, read?: ReadBytes) {
     this.path = path;
-    this.fd = openFile(path, 'r');
+    if (read === undefined) this.fd = openFile(path, 'r');
+    this.read = read ?? ((into, at) => readSync(this.fd, into, at, into.length - at, null));
     try {
       const length = this.fill(FILE_HEADER_BYTES);
       this.format = parseFileHeader(this.bytes, length, path);
@@ -69,26 +74,39 @@ export class PcapReader {
    * @throws PcapError where the file is damaged or ends inside a record; VfioError where reading fails
    */
   next(): PcapFrame | null {
-    if (this.fd < 0) return null;
+    if (!this.open) return null;
     const header = this.fill(RECORD_HEADER_BYTES);
     if (header === 0) return null;
     if (header < RECORD_HEADER_BYTES) {
-      throw truncated(this.path, this.records, 'record header', RECORD_HEADER_BYTES, header);
+      throw this.truncated('record header', RECORD_HEADER_BYTES, header);
     }
     const { view, format } = this;
-    const captured = capturedLength(view, this.start, format, this.path, this.records);
+    const captured = view.getUint32(this.start + 8, format.littleEndian);
+    if (captured > MAX_CAPTURED) {
+      throw this.damaged(
+        `expected at most ${MAX_CAPTURED} captured bytes, got ${captured}; the file is damaged`,
+      );
+    }
     const got = this.fill(RECORD_HEADER_BYTES + captured) - RECORD_HEADER_BYTES;
-    if (got < captured) throw truncated(this.path, this.records, 'data', captured, got);
-    const frame = parseRecord(this.bytes, view, this.start, captured, format);
-    this.start += RECORD_HEADER_BYTES + captured;
+    if (got < captured) throw this.truncated('data', captured, got);
+    const at = this.start;
+    const fraction = view.getUint32(at + 4, format.littleEndian);
+    const data = at + RECORD_HEADER_BYTES;
+    this.start = data + captured;
     this.records++;
-    return frame;
+    return {
+      seconds: view.getUint32(at, format.littleEndian),
+      nanoseconds: format.nanosecond ? fraction : fraction * 1000,
+      data: this.bytes.slice(data, this.start),
+      originalLength: view.getUint32(at + 12, format.littleEndian),
+    };
   }
 
   /** Idempotent. */
   close(): void {
     if (this.fd >= 0) closeSync(this.fd);
     this.fd = -1;
+    this.open = false;
   }
 
   /** Makes `need` bytes available at `start`, as far as the file has them. @returns bytes there are, at most `need` */
@@ -101,7 +119,7 @@ export class PcapReader {
     while (this.end - this.start < need) {
       let got: number;
       try {
-        got = readSync(this.fd, this.bytes, this.end, this.bytes.length - this.end, null);
+        got = this.read(this.bytes, this.end);
       } catch (error) {
         throw fileError('read pcap file', error, this.path);
       }
@@ -110,6 +128,36 @@ export class PcapReader {
     }
     return Math.min(need, this.end - this.start);
   }
+
+  /** The error for a file that ends inside the next record. */
+  private truncated(what: string, expected: number, got: number): PcapError {
+    return this.damaged(
+      `expected ${expected} bytes of ${what}, got ${got}; the file is truncated, frames before this one are good`,
+    );
+  }
+
+  private damaged(detail: string): PcapError {
+    return new PcapError(this.path, `record ${this.records}: ${detail}`);
+  }
+}
+
+/**
+ * Parses a whole capture.
+ * @param bytes the file
+ * @param name what errors call it
+ * @throws PcapError where the bytes are no complete classic Ethernet pcap
+ */
+export function parsePcap(bytes: Uint8Array, name: string): PcapFrame[] {
+  let from = 0;
+  const reader = new PcapReader(name, (into, at) => {
+    const some = bytes.subarray(from, from + into.length - at);
+    into.set(some, at);
+    from += some.length;
+    return some.length;
+  });
+  const frames: PcapFrame[] = [];
+  for (let frame = reader.next(); frame !== null; frame = reader.next()) frames.push(frame);
+  return frames;
 }
 
 /** Options of a PcapWriter. */
