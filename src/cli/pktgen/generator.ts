@@ -64,7 +64,7 @@ export class Generator {
       tx: receiver(vf.tx[0].handle, vf.mempool),
       rx: receiver(vf.rx[0].handle, vf.mempool),
       other: other === undefined ? null : receiver(other.rx[0].handle, other.mempool),
-      frames: plan.replay === null ? this.generated(vf, other) : this.capture(vf, plan.replay),
+      frames: plan.replay === null ? this.generated(vf, other) : this.captured(vf, plan.replay),
       batch: plan.batch,
       rate: plan.rate,
       count: plan.count,
@@ -144,14 +144,8 @@ export class Generator {
     return { kind: 'generated', ...options, state, check: allocate(FRAME_CHECK_BYTES) };
   }
 
-  private capture(vf: IxgbeVf, path: string): ReplayedFrames {
+  private captured({ macBytes: source }: IxgbeVf, path: string): ReplayedFrames {
     const { destination, lengths } = this.plan;
-    return {
-      kind: 'replayed',
-      path,
-      source: vf.macBytes,
-      destination,
-      maxLength: lengths[0],
-    };
+    return { kind: 'replayed', path, source, destination, maxLength: lengths[0] };
   }
 }

@@ -21,7 +21,7 @@ import { senderPacer } from '../../traffic/pacer.ts';
 import { makeCheck } from './check.ts';
 import { COUNTS, STOP } from './counts.ts';
 import { type FrameSource, makeGenerator } from './generate.ts';
-import { makeReplay } from './replay.ts';
+import { makeReplay, type ReplayOptions } from './replay.ts';
 
 /** A receive queue and where its buffers come from. */
 export interface ReceiverData {
@@ -57,12 +57,10 @@ export interface GeneratedFrames extends GeneratorOptions {
 }
 
 /** Frames of a capture. */
-export interface ReplayedFrames {
+export interface ReplayedFrames
+  extends Pick<ReplayOptions, 'source' | 'destination' | 'maxLength'> {
   readonly kind: 'replayed';
   readonly path: string;
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array | null;
-  readonly maxLength: number;
 }
 
 /** What the thread says. */

@@ -30,6 +30,8 @@ export class CablePort implements WirePort, CableEnd {
   /** Byte positions in the queue; equal means empty, so one word always stays free. */
   private head = 0;
   private tail = 0;
+  /** Frames in the queue. */
+  private waiting = 0;
   private readonly offered: Float64Array;
   /** Bytes of the longest frame of the last run. */
   private longest = 0;
@@ -116,6 +118,7 @@ export class CablePort implements WirePort, CableEnd {
   /** Goes past the frame at the head. */
   private pass(i32: Int32Array): void {
     if (i32[(this.queue + this.head) >>> 2] === SKIP) this.head = 0;
+    this.waiting--;
     this.head += recordBytes(i32[(this.queue + this.head) >>> 2]);
     if (this.head === QUEUE_BYTES) this.head = 0;
   }
@@ -136,7 +139,8 @@ export class CablePort implements WirePort, CableEnd {
   /** Unplugs this end; what waited in it is gone. Idempotent. */
   close(): void {
     this.context.cables.unplug(this.cable, this);
-    this.dropped += this.waiting();
+    this.dropped += this.waiting;
+    this.waiting = 0;
     this.head = this.tail;
   }
 
@@ -151,6 +155,7 @@ export class CablePort implements WirePort, CableEnd {
     views.i32[(this.queue + at) >>> 2] = length;
     if ((offset & 3) === 0) copyWords(views, to >>> 2, offset >>> 2, length);
     else views.u8.copyWithin(to, offset, offset + length);
+    this.waiting++;
     this.tail = at + recordBytes(length);
     if (this.tail === QUEUE_BYTES) this.tail = 0;
   }
@@ -163,17 +168,6 @@ export class CablePort implements WirePort, CableEnd {
     if (bytes >= this.head) return -1;
     this.context.views().i32[(this.queue + this.tail) >>> 2] = SKIP;
     return 0;
-  }
-
-  private waiting(): number {
-    const { i32 } = this.context.views();
-    let frames = 0;
-    for (let at = this.head; at !== this.tail; ) {
-      const length = i32[(this.queue + at) >>> 2];
-      at = length === SKIP ? 0 : (at + recordBytes(length)) % QUEUE_BYTES;
-      if (length !== SKIP) frames++;
-    }
-    return frames;
   }
 }
 

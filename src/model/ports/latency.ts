@@ -55,8 +55,7 @@ export class LatencyTrack {
   private readonly stamps = new Float64Array(STAMPS).fill(-1);
   private readonly times = new Float64Array(STAMPS);
   private readonly counts = new Float64Array(BUCKETS);
-  private readonly fromUs: number;
-  private readonly toUs: number;
+  private readonly window: LatencyWindow | null;
   private readonly first: FirstReturn;
   private stamped = 0;
   private samples = 0;
@@ -76,8 +75,7 @@ export class LatencyTrack {
     this.clock = clock;
     this.every = every;
     this.flows = flows;
-    this.fromUs = window === null ? Number.NEGATIVE_INFINITY : window.from * 1e6;
-    this.toUs = window === null ? Number.POSITIVE_INFINITY : window.to * 1e6;
+    this.window = window;
     this.first = first;
   }
 
@@ -112,9 +110,9 @@ export class LatencyTrack {
 
   /** Whether a frame sent at `us` lies in the window. */
   private counted(us: number): boolean {
-    if (this.fromUs === Number.NEGATIVE_INFINITY) return true;
-    const since = us - this.first.us;
-    return this.first.us >= 0 && since >= this.fromUs && since < this.toUs;
+    if (this.window === null) return true;
+    const seconds = (us - this.first.us) / 1e6;
+    return this.first.us >= 0 && seconds >= this.window.from && seconds < this.window.to;
   }
 
   private stampOf(flow: number, sequence: number): number {
