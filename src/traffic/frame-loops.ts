@@ -1,17 +1,11 @@
 // HOT. The inner loops of every user of test frames: writing a run of frames, and checking a run of frames that arrive
 // intact and in order. A check stops at the first frame that is not so and leaves it to its caller. One set of closures
-// for each place that makes or checks frames: with the views as constants of the closure, V8 folds their addresses and
-// lengths into the code, which is 2 to 3 times faster than the same loops over fields of an object (node 20 to 24).
+// a thread: with the views as constants of the closure, V8 folds their addresses and lengths into the code, which is 2 to
+// 3 times faster than the same loops over fields of an object (node 20 to 24).
 
 import type { ArenaViews } from '../memory/layout.ts';
-import {
-  PROTOCOL_WORD,
-  STREAMS,
-  swap16,
-  TYPE_WORD,
-  writeHeaders,
-  writePattern,
-} from './test-frame.ts';
+import { GEN } from './generator.ts';
+import { PROTOCOL_WORD, TYPE_WORD } from './test-frame.ts';
 
 // Constants of this module: imported bindings are loaded and checked at each use.
 const TYPE = TYPE_WORD;
@@ -25,23 +19,6 @@ const SHORTEST = 60;
 /** Buffers start at multiples of 2 KiB: from a heap word to the number of its buffer. */
 const BUF_WORD_SHIFT = 9;
 
-/** Words of a generator's state block in the heap. */
-export const GEN = {
-  /** Next flow, and the sequence number of this round, the same in all flows: low 32 bits, high 16. */
-  FLOW: 0,
-  LOW: 1,
-  HIGH: 2,
-  /** Index of the next length among those that take turns; their number; turns to skip after each round of the flows. */
-  TURN: 3,
-  TURNS: 4,
-  SKIP: 5,
-  FLOWS: 6,
-  /** Low half of word 8 and high half of word 14 of all frames: host and stream. */
-  HOST: 7,
-  STREAM: 8,
-  /** Two words a turn: heap word of the template, bytes of the frame. */
-  TABLE: 9,
-} as const;
 const { FLOW, LOW, HIGH, TURN, TURNS, SKIP, FLOWS, HOST, STREAM, TABLE } = GEN;
 
 /**
@@ -51,70 +28,6 @@ const { FLOW, LOW, HIGH, TURN, TURNS, SKIP, FLOWS, HOST, STREAM, TABLE } = GEN;
 export const LINES = 16;
 export const LINE_WORDS = 16;
 const LINE_MASK = LINES - 1;
-
-/** What a generator makes. */
-export interface GeneratorOptions {
-  /** Bytes of the frames without CRC, 60..9724, in the order in which they are sent. */
-  readonly lengths: readonly number[];
-  /** Flows that take turns, 1..16,384. */
-  readonly flows: number;
-  /** 0..255. */
-  readonly stream: number;
-}
-
-/** Where a generator lies in the heap. */
-export interface GeneratorPlace {
-  /** Heap word of its state block, which GEN describes. */
-  readonly state: number;
-  /** Heap words of its templates, one a length; bytes 0 to 11, the MACs, are the owner's to fill. */
-  readonly templates: readonly number[];
-}
-
-function coprime(a: number, b: number): boolean {
-  return b === 0 ? a === 1 : coprime(b, a % b);
-}
-
-/** Turns to skip after each round of the flows, so that every flow gets every length. */
-export function turnsToSkip(flows: number, turns: number): number {
-  let skip = 0;
-  while (!coprime(flows + skip, turns)) skip++;
-  return skip;
-}
-
-/**
- * Lays out a generator in the heap: its state block and its templates.
- * @param allocate takes zeroed heap memory; returns its byte offset, a multiple of 8
- * @param views the heap after an allocation
- * @throws RangeError for a stream that does not fit into a frame
- */
-export function layOutGenerator(
-  { lengths, flows, stream }: GeneratorOptions,
-  allocate: (sizeBytes: number) => number,
-  views: () => ArenaViews,
-): GeneratorPlace {
-  if (stream < 0 || stream >= STREAMS) {
-    throw new RangeError(`test frames: expected a stream from 0 to ${STREAMS - 1}, got ${stream}`);
-  }
-  const templates = new Map<number, number>();
-  for (const length of new Set(lengths)) {
-    const word = allocate((length + 7) & ~7) >>> 2;
-    writeHeaders(views().i32, word, length, stream);
-    writePattern(views().i32, word, length);
-    templates.set(length, word);
-  }
-  const state = allocate((TABLE + 2 * lengths.length) * 4) >>> 2;
-  const { i32 } = views();
-  i32[state + TURNS] = lengths.length;
-  i32[state + SKIP] = turnsToSkip(flows, lengths.length);
-  i32[state + FLOWS] = flows;
-  i32[state + HOST] = swap16((stream << 8) | 1);
-  i32[state + STREAM] = (stream << 16) | (~stream << 24);
-  for (const [turn, length] of lengths.entries()) {
-    i32[state + TABLE + 2 * turn] = templates.get(length) ?? 0;
-    i32[state + TABLE + 2 * turn + 1] = length;
-  }
-  return { state, templates: [...templates.values()] };
-}
 
 /** Frames between two loops. Arrays over shared memory: a plain ArrayBuffer is slower on Node 20 and 22. */
 export interface FrameRun {
@@ -172,7 +85,7 @@ export interface FrameLoops {
   patternHolds(w: number, pattern: number, length: number): boolean;
 }
 
-/** Makes the loops over these views. A thread makes them once: V8 gives up constants of a closure that it sees twice. */
+/** Makes the loops over these views. A thread makes one set: V8 no longer takes the views for constants once it has seen two. */
 export function makeFrameLoops(views: ArenaViews, run: FrameRun): FrameLoops {
   const { i32: h, u64, u8, f64 } = views;
   const { offsets, lengths, targets, sizes, held } = run;

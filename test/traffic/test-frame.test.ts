@@ -8,12 +8,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PcapWriter } from '../../src/support/pcap.ts';
 import { ANY_NUMBER, FRAME_CHECK_BYTES, FrameCheck } from '../../src/traffic/frame-check.ts';
-import {
-  GEN,
-  layOutGenerator,
-  makeFrameLoops,
-  makeFrameRun,
-} from '../../src/traffic/frame-loops.ts';
+import { makeFrameLoops, makeFrameRun } from '../../src/traffic/frame-loops.ts';
+import { GEN, layOutGenerator } from '../../src/traffic/generator.ts';
 import {
   checksumsHold,
   flowOf,

@@ -4,7 +4,8 @@
 import { BUF_SHIFT, LENGTH_TABLE, viewsOf } from '../../memory/layout.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { ANY_NUMBER, FrameCheck } from '../../traffic/frame-check.ts';
-import type { FrameLoops, GeneratorOptions } from '../../traffic/frame-loops.ts';
+import type { FrameLoops } from '../../traffic/frame-loops.ts';
+import type { GeneratorOptions } from '../../traffic/generator.ts';
 import { DUPLICATE, LATE, SequenceWindow } from '../../traffic/sequence.ts';
 import {
   checksumsHold,

@@ -7,7 +7,7 @@ import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { FRAME_CHECK_BYTES } from '../../traffic/frame-check.ts';
-import { layOutGenerator } from '../../traffic/frame-loops.ts';
+import { layOutGenerator } from '../../traffic/generator.ts';
 import { FIRST_PKTGEN_STREAM, STREAMS } from '../../traffic/test-frame.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import type { Session } from '../run/session.ts';

@@ -11,12 +11,8 @@ import { BUF_LIMIT, viewsOf } from '../../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { native } from '../../support/native.ts';
 import { PcapReader } from '../../support/pcap.ts';
-import {
-  type FrameLoops,
-  type GeneratorOptions,
-  makeFrameLoops,
-  makeFrameRun,
-} from '../../traffic/frame-loops.ts';
+import { type FrameLoops, makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
+import type { GeneratorOptions } from '../../traffic/generator.ts';
 import { senderPacer } from '../../traffic/pacer.ts';
 import { makeCheck } from './check.ts';
 import { COUNTS, STOP } from './counts.ts';

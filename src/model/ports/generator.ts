@@ -1,7 +1,8 @@
 // HOT. The gen port: makes test frames, every one different (flow and sequence number), where the switch wants them, or
 // hands it a copy; what leaves the chip goes to its sink.
 
-import { type FrameLoops, GEN, layOutGenerator } from '../../traffic/frame-loops.ts';
+import type { FrameLoops } from '../../traffic/frame-loops.ts';
+import { GEN, layOutGenerator } from '../../traffic/generator.ts';
 import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { flowOf, markWord, STAMPED_MARK, sequenceOf, WORD } from '../../traffic/test-frame.ts';
 import { type FrameBatch, LOOP_BATCH } from '../frame.ts';

@@ -12,12 +12,8 @@ import { packetViews } from '../../../src/memory/packet-views.ts';
 import { GenPort } from '../../../src/model/ports/generator.ts';
 import { makePort } from '../../../src/model/ports/index.ts';
 import { FRAME_CHECK_BYTES } from '../../../src/traffic/frame-check.ts';
-import {
-  layOutGenerator,
-  makeFrameLoops,
-  makeFrameRun,
-  turnsToSkip,
-} from '../../../src/traffic/frame-loops.ts';
+import { makeFrameLoops, makeFrameRun } from '../../../src/traffic/frame-loops.ts';
+import { layOutGenerator, turnsToSkip } from '../../../src/traffic/generator.ts';
 import { makeHarness, sinkOf } from '../../model/ports/harness.ts';
 
 const STREAM = 200;
