@@ -60,13 +60,14 @@ const COMMON_CLI = ['arguments.ts', 'run'];
 /** Inside src/cli: a command's folder knows what commands share, and no other command. */
 const CLI: Rooms = {
   'arguments.ts': [],
-  run: ['arguments.ts', 'model/plan.ts'], // the model that a command starts is described as `ixy model` describes it
+  // The model that a command starts is described and reported as `ixy model` does it; preload serves one, too.
+  run: ['arguments.ts', 'model/plan.ts', 'model/report.ts'],
   l2fwd: COMMON_CLI,
   pktgen: COMMON_CLI,
   dump: COMMON_CLI,
   model: COMMON_CLI,
   pci: COMMON_CLI,
-  preload: COMMON_CLI,
+  preload: [...COMMON_CLI, 'model/plan.ts'],
   'main.ts': [...COMMON_CLI, 'l2fwd', 'pktgen', 'dump', 'model', 'pci', 'preload'],
 };
 
@@ -88,10 +89,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Breaches that branches not merged yet take away. The aim is an empty list. */
 const PENDING: readonly string[] = [
-  'src/cli/preload/command.ts: rooms of src/cli: imports src/cli/model/plan.ts',
-  'src/cli/run/hosted-model.ts: rooms of src/cli: imports src/cli/model/report.ts',
   'src/model/ports/cable.ts: no circles: with src/model/ports/context.ts',
-  'src/cli/l2fwd/command.ts: no circles: with src/cli/l2fwd/forwarder.ts',
 ];
 
 /** Files that may be longer than 320 lines, each for a reason. */
