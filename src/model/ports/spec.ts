@@ -71,7 +71,7 @@ function rate(spec: string, text: string | undefined): number | null {
 function lengths(spec: string, text: string): readonly number[] {
   const found = parseSize(text);
   if (found !== null) return found;
-  throw refuse(spec, `size=imix, or size= an integer from ${MIN_SIZE} to ${MAX_SIZE}`, text);
+  throw refuse(spec, `size= an integer from ${MIN_SIZE} to ${MAX_SIZE}`, text);
 }
 
 function mac(spec: string, text: string): Uint8Array {

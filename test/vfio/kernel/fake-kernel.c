@@ -1,6 +1,6 @@
 // Stands in for the kernel where the preload library does not: device files with iommufd, groups of
 // several devices or that are not viable, a container without capabilities. An LD_PRELOAD library;
-// its numbers and offsets are written out again from 82599-vf.md 9. A device is a sparse memfd, so
+// its numbers and offsets are written out again from docs/82599-vf.md sec 9. A device is a sparse memfd, so
 // that read, write and mmap need no help.
 //   FAKE_LOG     file that gets a line a request
 //   FAKE_ERRNO   NAME=NUMBER@NTH,...: the nth request of that name fails
