@@ -1,11 +1,11 @@
 // Makes an HTML page of tables and plots from the files that the benches wrote to --json.
-// Usage: npm run bench:report -- [--html FILE] bench.json l2fwd.json peers.json virtualization.json
+// Usage: npm run bench -- report -- [--html FILE] bench.json l2fwd.json peers.json virtualization.json
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { renderReport, type Section } from '#dist/report/page.js';
-import { BenchError, runBench } from '../lib/life.ts';
-import { NO_SILICON } from '../lib/machine.ts';
-import { readOptions } from '../lib/options.ts';
+import { BenchError, runBench } from '../method/life.ts';
+import { NO_SILICON } from '../method/machine.ts';
+import { readOptions } from '../method/options.ts';
 import { forwardSection } from './forward.ts';
 import { l2fwdSection } from './l2fwd.ts';
 import { peersSection } from './peers.ts';
@@ -32,8 +32,8 @@ function readSection(file: string): Section | undefined {
   return SECTIONS[bench](result as never);
 }
 
-await runBench('bench:report', async () => {
-  const { values, positionals } = readOptions('bench:report', {
+await runBench('bench report', async () => {
+  const { values, positionals } = readOptions('bench report', {
     options: { html: { type: 'string', default: 'bench-report.html' } },
     allowPositionals: true,
   });

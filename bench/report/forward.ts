@@ -1,8 +1,8 @@
 // The report's section on the forward bench: throughput over batch size, as the ixy papers draw it.
 
 import { type Section, tableOf } from '#dist/report/page.js';
-import { lineRateMpps } from '../lib/frame-sizes.ts';
-import type { ForwardPeer, ForwardResult, ForwardRow } from '../lib/results.ts';
+import { lineRateMpps } from '../l2fwd/frame-sizes.ts';
+import type { ForwardPeer, ForwardResult, ForwardRow } from './results.ts';
 
 const NAMES: Readonly<Record<ForwardPeer, string>> = {
   vsIxyC: "C, ixy's shape",

@@ -2,10 +2,10 @@
 
 import type { Plot } from '#dist/report/charts.js';
 import { type Section, tableOf } from '#dist/report/page.js';
-import { gigabits, lineRateMpps } from '../lib/frame-sizes.ts';
-import { coresLine, machineLine } from '../lib/machine.ts';
-import type { L2fwdResult, LatencyBase, SizeResult } from '../lib/results.ts';
+import { gigabits, lineRateMpps } from '../l2fwd/frame-sizes.ts';
+import { coresLine, machineLine } from '../method/machine.ts';
 import { idleText, latencyPlots, NO_LATENCY, percent } from './latency.ts';
+import type { L2fwdResult, LatencyBase, SizeResult } from './results.ts';
 
 const BASE_TEXT: Readonly<Record<LatencyBase, string>> = {
   lossFree: 'the loss-free rate',

@@ -1,7 +1,7 @@
 // What the report's sections share: plots of latency over percentiles, and texts.
 
 import type { Plot, Series } from '#dist/report/charts.js';
-import type { Latency } from '../lib/latency.ts';
+import type { Latency } from '../l2fwd/latency.ts';
 
 /** A share as a whole percentage. */
 export const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;

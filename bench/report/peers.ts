@@ -1,50 +1,31 @@
-// The report's section on the peers bench: each run of ours and theirs, by the state of the host.
+// The report's section on the peers bench: each pair of ours and theirs, and the ratios.
 
 import type { Plot, Series } from '#dist/report/charts.js';
 import { type Section, tableOf } from '#dist/report/page.js';
-import { duration } from '../lib/latency.ts';
-import { coresLine, machineLine } from '../lib/machine.ts';
-import type { PeersResult } from '../lib/results.ts';
+import { duration } from '../l2fwd/latency.ts';
+import { coresLine, machineLine } from '../method/machine.ts';
+import { ratioText } from '../method/pairs.ts';
 import { idleText, latencyPlots, NO_LATENCY } from './latency.ts';
+import type { PeersResult } from './results.ts';
 
-function ratesPlot({ groups, names, rates, slowAboveNs, size }: PeersResult): Plot {
-  // A group of runs is 1 wide. Half of that holds our runs, beside each other, and half of it theirs.
-  const series = names.flatMap((name, i): Series[] => {
-    const from = (group: number): number => group - 0.3 + 0.35 * i;
-    const runs = groups.map(({ state }) =>
-      rates.filter((row) => row.contender === name && row.state === state),
-    );
-    const points = {
-      x: runs.flatMap((own, g) => own.map((_, k) => from(g) + (0.25 * (k + 1)) / (own.length + 1))),
-      y: runs.flatMap((own) => own.map(({ trial }) => trial.mpps)),
-    };
-    const median = {
-      x: groups.flatMap((_, g) => [from(g), from(g) + 0.25, from(g) + 0.26]),
-      y: groups.flatMap(({ ours, theirs }) =>
-        i === 0 ? [ours, ours, null] : [theirs, theirs, null],
-      ),
-    };
-    return [
-      { name, only: 'points', colour: i, ...points },
-      { name: `${name}, median`, only: 'line', colour: i, ...median },
-    ];
+function ratesPlot({ names, rates, size }: PeersResult): Plot {
+  const series = names.map((name, colour): Series => {
+    const own = rates.filter(({ contender }) => contender === name);
+    const x = own.map(({ run }) => run + 1);
+    return { name, only: 'points', colour, x, y: own.map(({ trial }) => trial.mpps) };
   });
   return {
-    title: `Forwarded, ${size}-byte frames, both directions together; each run, and the medians`,
-    x: {
-      label: 'state of the host',
-      names: groups.map(({ state, runs }) => `${state}, ${runs} runs`),
-    },
+    title: `Forwarded, ${size}-byte frames, both directions together`,
+    x: { label: 'pair' },
     y: { label: 'throughput', unit: 'Mpps' },
     series,
-    note: `Fast: a cache-line round trip took up to ${slowAboveNs} ns, both before and after the run. Changed: only before it, or only after it.`,
   };
 }
 
 /** Makes the section. */
 export function peersSection(result: PeersResult): Section {
-  const { names, groups, rates, latency, verdict, machine, cores, seconds, size } = result;
-  const mppsText = (mpps: number | null): string => mpps?.toFixed(2) ?? 'none';
+  const { names, rates, latency, machine, cores, seconds, size } = result;
+  const { ratio, latencyRatios } = result;
   const nsText = (ns: number | undefined): string =>
     ns === undefined ? 'not reported' : duration(ns);
   const latencies = latencyPlots(
@@ -59,24 +40,22 @@ export function peersSection(result: PeersResult): Section {
     heading: 'Beside DPDK',
     parts: [
       `${names[1]} of Debian in mac mode, unmodified, under ixy preload, and ixy l2fwd on the same model and the same CPUs in turns: ${coresLine(cores)}; ${seconds} s a run, batch 32, rings of 512. ${machineLine(machine)}.`,
-      'Both do the same work on the same software NIC: receive, rewrite both MACs, transmit. testpmd drops what a full ring does not take; ixy l2fwd keeps it for up to 1 ms. A cache-line ping-pong before and after each run shows the state of the host; only runs in the same state are compared. The peer’s own register accesses are trapped and slower than on hardware, but none of them is made for a packet.',
+      'Both do the same work on the same software NIC: receive, rewrite both MACs, transmit. testpmd drops what a full ring does not take; ixy l2fwd keeps it for up to 1 ms. A pair is a fresh model and a fresh forwarder of each, one after the other; only figures of one pair are divided, and a ratio is the median over the pairs. The peer’s own register accesses are trapped and slower than on hardware, but none of them is made for a packet.',
       ...(rates.length === 0 ? [] : [ratesPlot(result)]),
-      tableOf(groups, {
-        host: ({ state }) => state,
-        runs: ({ runs }) => String(runs),
-        [`${names[0]} Mpps`]: ({ ours }) => mppsText(ours),
-        [`${names[1]} Mpps`]: ({ theirs }) => mppsText(theirs),
-        ratio: ({ ratio }) => ratio?.toFixed(2) ?? 'not compared',
-      }),
+      {
+        list: [
+          `Throughput of ${names[0]} over that of ${names[1]}: ${ratioText(ratio)}`,
+          ...Object.entries(latencyRatios).map(
+            ([key, value]) => `Latency, ${key.replace('_', '.')}: ${ratioText(value)}`,
+          ),
+        ],
+      },
       {
         title: 'Runs',
         ...tableOf(rates, {
           run: ({ run, contender }) => `${run + 1} ${contender}`,
           Mpps: ({ trial }) => trial.mpps.toFixed(2),
           lost: ({ trial }) => `${(trial.lostShare * 100).toFixed(2)} %`,
-          'ping-pong before / after [ns]': ({ beforeNs, afterNs }) =>
-            `${beforeNs.toFixed(0)} / ${afterNs.toFixed(0)}`,
-          host: ({ state }) => state,
           'model idle': ({ trial }) => idleText(trial.modelIdle),
         }),
       },
@@ -87,10 +66,7 @@ export function peersSection(result: PeersResult): Section {
         p99: ({ trial }) => nsText(trial.latency?.p99),
         'p99.9': ({ trial }) => nsText(trial.latency?.p99_9),
         max: ({ trial }) => nsText(trial.latency?.max),
-        'largest gap before': ({ before }) => duration(before.largestNs),
-        after: ({ after }) => duration(after.largestNs),
       }),
-      { list: verdict.lines },
     ],
   };
 }

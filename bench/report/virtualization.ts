@@ -1,11 +1,12 @@
 // The report's section on the virtualization bench: what a packet costs the host's CPUs.
 
 import { type Section, tableOf } from '#dist/report/page.js';
-import { duration } from '../lib/latency.ts';
-import { machineLine } from '../lib/machine.ts';
-import type { VirtualizationResult } from '../lib/results.ts';
-import { costRatio, shortOf, WAYS, type Way } from '../lib/virtualization-rows.ts';
+import { duration } from '../l2fwd/latency.ts';
+import { machineLine } from '../method/machine.ts';
+import { ratioText } from '../method/pairs.ts';
+import { shortOf, WAYS, type Way } from '../virtualization/rows.ts';
 import { latencyPlots } from './latency.ts';
+import type { VirtualizationResult } from './results.ts';
 
 const ways = Object.keys(WAYS) as Way[];
 
@@ -50,8 +51,7 @@ export function virtualizationSection(result: VirtualizationResult): Section | u
         'receivers ns': ({ receiverCpu }) => ns(receiverCpu.nsPerFrame),
         both: ({ totalCpu }) => ns(totalCpu.nsPerFrame),
         'above idle': ({ totalCpu }) => ns(totalCpu.aboveIdleNs),
-        'switch : VF': ({ way, receivers, size }) =>
-          way === 'switch' ? (costRatio(rows, receivers, size)?.toFixed(2) ?? '') : '',
+        'switch : VF': ({ vsAssigned }) => (vsAssigned === null ? '' : ratioText(vsAssigned)),
         lost: ({ lost }) => String(lost),
         p50: ({ latency }) => (latency === null ? '' : duration(latency.p50)),
         p99: ({ latency }) => (latency === null ? '' : duration(latency.p99)),

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Trial } from '../../bench/lib/trial.ts';
+import type { Trial } from '../../bench/l2fwd/trial.ts';
 import { runBench } from './run-bench.ts';
 
 interface Result {
@@ -28,7 +28,7 @@ function expectSums(trial: Trial): void {
   expect(totals.sinkReceived).toBeGreaterThan(0);
 }
 
-it('bench:l2fwd measures throughput, the loss-free rate and latency, and its counts add up', async () => {
+it('bench l2fwd measures throughput, the loss-free rate and latency, and its counts add up', async () => {
   const { status, stdout, stderr, json, left, alive } = await runBench('l2fwd', ['--quick']);
   expect(stderr).toBe('');
   expect(status).toBe(0);
@@ -49,7 +49,7 @@ it('bench:l2fwd measures throughput, the loss-free rate and latency, and its cou
   expect({ left, alive }).toEqual({ left: [], alive: [] });
 }, 150_000);
 
-it('bench:l2fwd ends on ctrl-C and leaves no process and no folder', async () => {
+it('bench l2fwd ends on ctrl-C and leaves no process and no folder', async () => {
   const { status, left, alive } = await runBench('l2fwd', ['--sizes', '64', '--seconds', '1'], {
     interruptAt: /^64 bytes: /m,
   });
@@ -57,8 +57,8 @@ it('bench:l2fwd ends on ctrl-C and leaves no process and no folder', async () =>
   expect({ left, alive }).toEqual({ left: [], alive: [] });
 }, 60_000);
 
-it('bench:l2fwd refuses a size that no frame has', async () => {
+it('bench l2fwd refuses a size that no frame has', async () => {
   const { status, stderr } = await runBench('l2fwd', ['--sizes', '63']);
   expect(status).toBe(2);
-  expect(stderr).toBe("bench:l2fwd: --sizes: expected 64 to 1518 or imix, got '63'\n");
+  expect(stderr).toBe("bench l2fwd: --sizes: expected 64 to 1518 or imix, got '63'\n");
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { latencyBetween } from '../../bench/lib/latency.ts';
+import { latencyBetween } from '../../bench/l2fwd/latency.ts';
 
 const row = (port: number, maxNs: number, buckets: [number, number][]) => ({
   port,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type RateTrial, searchRate } from '../../bench/lib/loss-free.ts';
+import { type RateTrial, searchRate } from '../../bench/l2fwd/loss-free.ts';
 
 const LIMITS = { top: 20, resolution: 0.02, floor: 1 / 64 };
 

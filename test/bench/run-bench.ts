@@ -21,7 +21,7 @@ export interface BenchEnd {
 }
 
 /**
- * Runs dist/bench/NAME.js.
+ * Runs a case of the benches.
  * @param options interruptAt: a SIGINT is sent interruptAfterMs (default 500) after stdout matches, when children are at work
  */
 export async function runBench(
@@ -37,9 +37,9 @@ export async function runBench(
   const home = mkdtempSync(join(tmpdir(), 'ixy-bench-test-'));
   const temporary = mkdtempSync(join(home, 'tmp-'));
   const file = join(home, 'result.json');
-  const program = fileURLToPath(new URL(`../../dist/bench/${name}.js`, import.meta.url));
+  const program = fileURLToPath(new URL('../../dist/bench/main.js', import.meta.url));
   try {
-    const child = spawn(process.execPath, [program, '--json', file, ...argv], {
+    const child = spawn(process.execPath, [program, name, '--json', file, ...argv], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: temporary, ...env },
     });

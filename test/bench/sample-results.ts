@@ -1,17 +1,15 @@
 // Made-up results in the shapes of the benches' --json files, for tests of the report. Nothing of it was measured.
 
-import type { Latency } from '../../bench/lib/latency.ts';
-import { NO_SILICON } from '../../bench/lib/machine.ts';
-import { groupByState, judgeLatency } from '../../bench/lib/peer-results.ts';
-import { hostState } from '../../bench/lib/probes.ts';
+import type { Latency } from '../../bench/l2fwd/latency.ts';
+import type { Trial } from '../../bench/l2fwd/trial.ts';
+import { NO_SILICON } from '../../bench/method/machine.ts';
 import type {
   ForwardResult,
   L2fwdResult,
   PeersResult,
   VirtualizationResult,
-} from '../../bench/lib/results.ts';
-import type { Trial } from '../../bench/lib/trial.ts';
-import type { VirtualizationRow } from '../../bench/lib/virtualization-rows.ts';
+} from '../../bench/report/results.ts';
+import type { VirtualizationRow } from '../../bench/virtualization/rows.ts';
 
 const MEASURED = {
   machine: {
@@ -115,40 +113,24 @@ export const l2fwd: L2fwdResult = {
 
 export const peers: PeersResult = (() => {
   const names = ['ixy l2fwd', 'testpmd 24.11.8'] as const;
-  const rtt = [56, 57, 330, 58, 320];
-  const rates = rtt.flatMap((ns, run) =>
-    names.map((contender, i) => {
-      const afterNs = run === 3 && i === 1 ? 331 : ns + 2;
-      const mpps = (ns > 140 ? 14 : 27) * (i === 0 ? 1.06 : 1) + run * 0.2;
-      const state = hostState(ns, afterNs);
-      return { run, contender, beforeNs: ns, afterNs, state, trial: trial(mpps, null, null) };
-    }),
-  );
-  const runs = rtt.flatMap((_, run) =>
-    names.map((contender, i) => {
-      const gaps = {
-        seconds: 2,
-        reads: 6e7,
-        largestNs: 180_000 + run * 40_000,
-        p999Ns: 40,
-        timeP999Ns: 9000,
-        lostShare: 0.002,
-      };
-      const measured = latency((i === 0 ? 1.1 : 1) * (1 + run * 0.07));
-      return { run, contender, before: gaps, after: gaps, trial: trial(10, 10, measured) };
-    }),
-  );
+  const rows = (of: (run: number, isPeer: boolean) => Trial) =>
+    [0, 1, 2, 3, 4].flatMap((run) =>
+      names.map((contender, i) => ({ run, contender, trial: of(run, i === 1) })),
+    );
   return {
     bench: 'peers',
     ...MEASURED,
     names,
     size: '64',
-    slowAboveNs: 140,
-    rates,
-    groups: groupByState(rates, names),
+    rates: rows((run, isPeer) => trial((isPeer ? 25 : 27) + run * 0.2, null, null)),
+    ratio: { ratio: 1.08, low: 1.06, high: 1.11 },
     latencyMpps: 10,
-    latency: runs,
-    verdict: judgeLatency(runs, names),
+    latency: rows((run, isPeer) => trial(10, 10, latency((isPeer ? 1 : 1.1) * (1 + run * 0.07)))),
+    latencyRatios: {
+      p50: { ratio: 1.1, low: 1.09, high: 1.11 },
+      p99_9: { ratio: 1.1, low: 1.0, high: 1.2 },
+      max: { ratio: 1.1, low: 0.7, high: 2.3 },
+    },
   };
 })();
 
@@ -179,6 +161,7 @@ export const virtualization: VirtualizationResult = {
           totalCpu: cost(receiver + through),
           modelNsPerFrame: 1500,
           latency: latency(way === 'switch' ? 22 : 12),
+          vsAssigned: way === 'switch' ? { ratio: 2.3, low: 2.2, high: 2.4 } : null,
         };
       }),
     ),

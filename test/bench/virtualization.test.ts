@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { bucketOf, LatencyBuckets, lowestOf } from '../../bench/lib/latency-buckets.ts';
-import { makeFrame, receiverOf, vfMac } from '../../bench/lib/stamped-frame.ts';
-import type { VirtualizationRow } from '../../bench/lib/virtualization-rows.ts';
+import { makeFrame, receiverOf, vfMac } from '../../bench/virtualization/frame.ts';
+import { bucketOf, LatencyBuckets, lowestOf } from '../../bench/virtualization/latency-buckets.ts';
+import type { VirtualizationRow } from '../../bench/virtualization/rows.ts';
 import { runBench } from './run-bench.ts';
 
 interface Result {
@@ -11,7 +11,7 @@ interface Result {
   rows: VirtualizationRow[];
 }
 
-it('bench:virtualization delivers in both ways and reports what each costs', async () => {
+it('bench virtualization delivers in both ways and reports what each costs', async () => {
   const argv = ['--quick', '--mpps', '0.05'];
   const { status, stdout, stderr, json, left, alive } = await runBench('virtualization', argv);
   expect(stderr).toBe('');
@@ -42,7 +42,7 @@ it('bench:virtualization delivers in both ways and reports what each costs', asy
   expect({ left, alive }).toEqual({ left: [], alive: [] });
 }, 120_000);
 
-it('bench:virtualization ends on ctrl-C and leaves no process and no folder', async () => {
+it('bench virtualization ends on ctrl-C and leaves no process and no folder', async () => {
   const argv = ['--receivers', '2', '--sizes', '64', '--mpps', '0.05'];
   const options = { interruptAt: /No silicon/, interruptAfterMs: 2500 };
   const { status, left, alive } = await runBench('virtualization', argv, options);
@@ -54,10 +54,10 @@ it.each([
   [['--receivers', '0'], "--receivers: expected numbers from 1 to 8, got '0'"],
   [['--mpps', 'fast'], "--mpps: expected a rate above 0 and up to 100, got 'fast'"],
   [['--sizes', 'imix'], '--sizes: expected sizes in bytes, got imix'],
-])('bench:virtualization refuses %j', async (argv, message) => {
+])('bench virtualization refuses %j', async (argv, message) => {
   const { status, stderr } = await runBench('virtualization', argv);
   expect(status).toBe(2);
-  expect(stderr).toBe(`bench:virtualization: ${message}\n`);
+  expect(stderr).toBe(`bench virtualization: ${message}\n`);
 });
 
 describe('its parts', () => {

@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest';
-import { type Dpdk, fetchDpdk, Testpmd } from '../../bench/lib/testpmd.ts';
+import { type Dpdk, fetchDpdk, Testpmd } from '../../bench/peers/testpmd.ts';
 import type { NicCounters } from '../../src/model/nic.ts';
 import { type RunningModel, runModel } from './running-model.ts';
 

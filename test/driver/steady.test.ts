@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
 const PACKETS = Number(process.env.IXY_STEADY_PACKETS ?? 10_000_000);
-const program = fileURLToPath(new URL('../../dist/bench/steady.js', import.meta.url));
+const program = fileURLToPath(new URL('./steady-program.mjs', import.meta.url));
 
 it(`forwards ${PACKETS} packets in sequence and collects no garbage while it does`, () => {
   const child = spawnSync(process.execPath, ['--trace-gc', program, String(PACKETS)], {
