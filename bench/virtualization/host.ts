@@ -6,9 +6,9 @@
 import { type Mempool, mempool, open, packetViews } from 'ixy.ts';
 import { processArena } from '#dist/memory/arena.js';
 import { systemClock } from '#dist/support/clock.js';
+import { BUCKETS, bucketOf, histogramRows } from '#dist/support/histogram.js';
 import { mapBoard, PHASE, RING, ringWord } from './board.ts';
 import { FRAME, receiverOf, STAMP_PER_US } from './frame.ts';
-import { LatencyBuckets } from './latency-buckets.ts';
 import { Phases } from './phases.ts';
 
 const BATCH = 32;
@@ -24,7 +24,7 @@ const [receiver, receivers, pollUs] = numbers.map(Number);
 const board = mapBoard(receivers);
 const bufs = new Int32Array(BATCH);
 const counts = { received: 0, lost: 0, dropped: 0 };
-const buckets = new LatencyBuckets(STAMP_PER_US);
+const buckets = new Float64Array(BUCKETS);
 let expected = -1;
 
 async function openQueue(): Promise<{ pool: Mempool; receive: () => number; close: () => void }> {
@@ -42,7 +42,7 @@ function makeConsume(): (word: number, stamp: number) => void {
     if (expected >= 0) counts.lost += sequence - expected;
     expected = sequence + 1;
     counts.received++;
-    buckets.add((stamp - words[word + FRAME.STAMP]) | 0);
+    buckets[bucketOf((stamp - words[word + FRAME.STAMP]) | 0)]++;
   };
 }
 
@@ -129,7 +129,11 @@ const { step, close } =
     : role === 'assigned'
       ? await makeAssigned()
       : makeBehind();
-const phases = new Phases(board, () => ({ ...counts, buckets: buckets.rows() }));
+const inNs = (stamps: number): number => (stamps * 1000) / STAMP_PER_US;
+const phases = new Phases(board, () => ({
+  ...counts,
+  buckets: histogramRows(buckets).map(([stamps, n]) => [inNs(stamps), n] as const),
+}));
 phases.ready();
 while (phases.look() !== PHASE.END) {
   let moved = 0;

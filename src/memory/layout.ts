@@ -31,12 +31,8 @@ export const FLAGS_TABLE = LENGTH_TABLE + BUF_LIMIT * 2;
 export const VLAN_TABLE = FLAGS_TABLE + BUF_LIMIT * 4;
 /** u32: RSS hash. */
 export const HASH_TABLE = VLAN_TABLE + BUF_LIMIT * 2;
-/** i32: next buffer of the same frame, -1 ends a chain. */
-export const NEXT_TABLE = HASH_TABLE + BUF_LIMIT * 4;
-/** u32: offloads asked for on transmit. */
-export const TX_OFFLOAD_TABLE = NEXT_TABLE + BUF_LIMIT * 4;
 /** u8: who owns the buffer; written in debug mode only. */
-export const OWNER_TABLE = TX_OFFLOAD_TABLE + BUF_LIMIT * 4;
+export const OWNER_TABLE = HASH_TABLE + BUF_LIMIT * 4;
 
 export const SPACE_OFFSET = OWNER_TABLE + BUF_LIMIT;
 

@@ -9,8 +9,7 @@ import { PcapPort } from './pcap.ts';
 import { parsePortSpec } from './spec.ts';
 
 export { Cables } from './cables.ts';
-export type { FinitePort, WireContext } from './context.ts';
-export { type PortSpec, parsePortSpec } from './spec.ts';
+export type { WireContext } from './context.ts';
 
 /** Offers nothing and swallows what leaves the chip. */
 class NonePort implements WirePort {

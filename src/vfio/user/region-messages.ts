@@ -1,13 +1,12 @@
 // REGION_READ, REGION_WRITE and REGION_WRITE_MULTI: access to BARs and config space by message
-// (vfio-user spec, "Read and Write Operations"). Both ways; a client's register access has its own
-// fast path over the same layout in register-access.ts.
+// (vfio-user spec, "Read and Write Operations"): what a server decodes and answers, and how a client checks the
+// answer. A client's commands are made in register-access.ts, without allocating.
 
 import { ERRNO } from '../../support/linux.ts';
 import {
   COMMAND,
   checkFds,
   checkPayload,
-  encodeCommand,
   encodeReply,
   HEADER_BYTES,
   payloadBytes,
@@ -18,9 +17,9 @@ import {
 } from './wire.ts';
 
 /** Bytes of offset, region and count, which stand before the data. */
-export const ACCESS_BYTES = 16;
+const ACCESS_BYTES = 16;
 /** Where the data of an access starts in its message. */
-export const ACCESS_DATA_AT = HEADER_BYTES + ACCESS_BYTES;
+const ACCESS_DATA_AT = HEADER_BYTES + ACCESS_BYTES;
 
 const MULTI_ENTRY_BYTES = 24;
 const MULTI_DATA_BYTES = 8;
@@ -36,12 +35,6 @@ export interface RegionAccess {
 /** A write with its data: a view of the message, good until the message's buffer is used again. */
 export interface RegionWrite extends RegionAccess {
   readonly data: Uint8Array;
-}
-
-/** Writes a REGION_READ. @returns message bytes, 32 */
-export function encodeRegionReadCommand(out: DataView, id: number, access: RegionAccess): number {
-  putAccess(out, HEADER_BYTES, access);
-  return encodeCommand(out, id, COMMAND.REGION_READ, ACCESS_DATA_AT);
 }
 
 /** Reads a REGION_READ of at most `maxTransferBytes`. Region and offset are the server's to judge. */
@@ -81,18 +74,6 @@ export function decodeRegionReadReply(
   return bad ?? { ...access, data: dataAt(message, ACCESS_DATA_AT, access.count) };
 }
 
-/** Writes a REGION_WRITE; `noReply` posts it. @returns message bytes, 32 + count */
-export function encodeRegionWriteCommand(
-  out: DataView,
-  id: number,
-  write: RegionWrite,
-  noReply = false,
-): number {
-  putAccess(out, HEADER_BYTES, write);
-  dataAt(out, ACCESS_DATA_AT, write.count).set(write.data.subarray(0, write.count));
-  return encodeCommand(out, id, COMMAND.REGION_WRITE, ACCESS_DATA_AT + write.count, noReply);
-}
-
 /** Reads a REGION_WRITE of at most `maxTransferBytes`. Region and offset are the server's to judge. */
 export function decodeRegionWriteCommand(
   message: DataView,
@@ -124,28 +105,6 @@ export function checkRegionWriteReply(
   access: RegionAccess,
 ): Refusal | null {
   return checkPayload(message, ACCESS_BYTES) ?? checkFds(fdCount, 0) ?? checkEcho(message, access);
-}
-
-/** Writes a REGION_WRITE_MULTI; each write has 1 to 8 bytes. @returns message bytes, 24 + 24 a write */
-export function encodeRegionWriteMultiCommand(
-  out: DataView,
-  id: number,
-  writes: readonly RegionWrite[],
-  noReply = false,
-): number {
-  putU64(out, HEADER_BYTES, writes.length);
-  let at = MULTI_AT;
-  for (const write of writes) {
-    if (write.count < 1 || write.count > MULTI_DATA_BYTES) {
-      throw new RangeError(`REGION_WRITE_MULTI: expected 1 to 8 bytes a write, got ${write.count}`);
-    }
-    putAccess(out, at, write);
-    const data = dataAt(out, at + ACCESS_BYTES, MULTI_DATA_BYTES);
-    data.fill(0);
-    data.set(write.data.subarray(0, write.count));
-    at += MULTI_ENTRY_BYTES;
-  }
-  return encodeCommand(out, id, COMMAND.REGION_WRITE_MULTI, at, noReply);
 }
 
 /** Reads a REGION_WRITE_MULTI: one or more writes, in order. Regions and offsets are the server's to judge. */

@@ -5,10 +5,7 @@ import {
   decodeRegionReadReply,
   decodeRegionWriteCommand,
   decodeRegionWriteMultiCommand,
-  encodeRegionReadCommand,
   encodeRegionReadReply,
-  encodeRegionWriteCommand,
-  encodeRegionWriteMultiCommand,
   encodeRegionWriteMultiReply,
   encodeRegionWriteReply,
 } from '../../../src/vfio/user/region-messages.ts';
@@ -96,16 +93,9 @@ describe('REGION_WRITE_MULTI is refused', () => {
       errno: expect.any(Number),
     });
   });
-  test('by the encoder when a write does not fit', () => {
-    const long = { ...write, count: 9, data: new Uint8Array(9) };
-    expect(() => encoded((out) => encodeRegionWriteMultiCommand(out, 1, [long]))).toThrow(
-      RangeError,
-    );
-  });
 });
 
-test('REGION_READ has the bytes of the specification, both ways', () => {
-  expect(encoded((out) => encodeRegionReadCommand(out, 9, access))).toBe(plain(READ));
+test('REGION_READ is read and answered by the bytes of the specification', () => {
   expect(decodeRegionReadCommand(message(READ), 0, 4)).toEqual(access);
   expect(encoded((out) => encodeRegionReadReply(out, 9, access, write.data))).toBe(
     plain(READ_REPLY),
@@ -113,18 +103,14 @@ test('REGION_READ has the bytes of the specification, both ways', () => {
   expect(decodeRegionReadReply(message(READ_REPLY), 0, access)).toEqual(write);
 });
 
-test('REGION_WRITE has the bytes of the specification, both ways', () => {
-  expect(encoded((out) => encodeRegionWriteCommand(out, 10, write))).toBe(plain(WRITE));
+test('REGION_WRITE is read and answered by the bytes of the specification', () => {
   expect(decodeRegionWriteCommand(message(WRITE), 0, 4)).toEqual(write);
   expect(encoded((out) => encodeRegionWriteReply(out, 10, access))).toBe(plain(WRITE_REPLY));
   expect(checkRegionWriteReply(message(WRITE_REPLY), 0, access)).toBeNull();
 });
 
-test('REGION_WRITE_MULTI has the bytes of the specification, both ways', () => {
+test('REGION_WRITE_MULTI is read and answered by the bytes of the specification', () => {
   const command = { region: 7, offset: 4, count: 2, data: hex('0604') };
-  expect(encoded((out) => encodeRegionWriteMultiCommand(out, 11, [write, command], true))).toBe(
-    plain(MULTI),
-  );
   expect(decodeRegionWriteMultiCommand(message(MULTI), 0)).toEqual([write, command]);
   expect(encoded((out) => encodeRegionWriteMultiReply(out, 11, 2))).toBe(
     plain('0b 00 0f 00 18 00 00 00 01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00'),
