@@ -66,7 +66,8 @@ function unpackKernel(debs, folder, busybox) {
   unpack(debs, whole);
   const files = filesUnder(whole);
   for (const part of ['vmlinuz', 'config']) {
-    copyFileSync(findFile(files, new RegExp(`/${part}-[^/]*$`)), join(folder, part));
+    // Older packages put them into /boot with the release in their names, newer ones beside the modules without.
+    copyFileSync(findFile(files, new RegExp(`/${part}(-[^/]*)?$`)), join(folder, part));
   }
   const byName = new Map();
   for (const path of files) {
