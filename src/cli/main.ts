@@ -2,7 +2,9 @@
 // The `ixy` command. Finds the subcommand, parses, runs, and turns what went
 // wrong into one line and an exit status: 0 done, 1 failed at run time, 2 bad usage.
 
+import { cureFor } from '../support/errors.ts';
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
+import { printable } from './run/printable.ts';
 
 interface Entry {
   readonly summary: string;
@@ -75,7 +77,10 @@ async function main(argv: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`ixy: ${(error as Error).message}\n`);
+  const { message, errno = 0 } = error as NodeJS.ErrnoException;
+  // Negative in the errors of Node.js only; those of this project bear their cure already.
+  const cure = cureFor(-errno);
+  process.stderr.write(`ixy: ${printable(message)}${cure === '' ? '' : `: ${cure}`}\n`);
   // A RangeError or TypeError is what the library says of a wrong value, so of the command line here.
   process.exitCode =
     error instanceof UsageError || error instanceof RangeError || error instanceof TypeError

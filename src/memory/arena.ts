@@ -5,6 +5,7 @@
 // its pages until the process ends. Layout: layout.ts.
 
 import { VfioError } from '../support/errors.ts';
+import { ERRNO } from '../support/linux.ts';
 import { native } from '../support/native.ts';
 import type { DmaMapping, VfioDevice } from '../vfio/device.ts';
 import { openBacking, type PageBacking } from './backing.ts';
@@ -230,6 +231,16 @@ export class Arena {
     return offset;
   }
 
+  /** @returns whether the system gave it */
+  private grow(pages: number): boolean {
+    try {
+      this.memory.grow(pages);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Adds address space at the arena's end, at least `sizeBytes`. */
   private growSpace(sizeBytes: number): void {
     const needed = Math.ceil(sizeBytes / WASM_PAGE);
@@ -237,20 +248,16 @@ export class Arena {
     if (needed > left) {
       throw new VfioError(
         'grow arena',
-        12,
+        ERRNO.ENOMEM,
         'arena',
         `expected room for ${sizeBytes} bytes, got ${ARENA_LIMIT - this.spaceEnd} of 4 GiB left`,
       );
     }
     // Much at once, so that views change seldom: code that has them as constants is fast. It costs address space only,
     // which a system may still refuse.
-    let pages = Math.min(left, Math.max(needed, GROWTH / WASM_PAGE));
-    try {
-      this.memory.grow(pages);
-    } catch {
-      pages = needed;
-      this.memory.grow(pages);
-    }
+    const sizes = [Math.min(left, Math.max(needed, GROWTH / WASM_PAGE)), needed];
+    const pages = sizes.find((count) => this.grow(count));
+    if (pages === undefined) throw new VfioError('grow arena', ERRNO.ENOMEM, 'arena');
     this.currentViews = viewsOf(this.memory);
     this.space.add(this.spaceEnd, pages * WASM_PAGE);
     this.spaceEnd += pages * WASM_PAGE;

@@ -1,7 +1,26 @@
 // The error classes of the configuration path. The datapath never throws for
 // traffic: it returns counts. Caller mistakes are RangeError or TypeError.
 
-import { errnoName } from './linux.ts';
+import { ERRNO, errnoName } from './linux.ts';
+
+/** What to do where the system as a whole has no more to give, whatever it was asked for. */
+const CURES: Readonly<Record<number, string>> = {
+  [ERRNO.EMFILE]:
+    'this process has as many files open as it may; raise the limit (`ulimit -n`, LimitNOFILE= of a systemd unit), or use fewer VFs',
+  [ERRNO.ENFILE]:
+    'the system has as many files open as it may; raise the sysctl fs.file-max, or end other programs',
+  [ERRNO.EROFS]:
+    'the file system is read-only; use a folder on another one (TMPDIR says where temporary files go)',
+  [ERRNO.ENOSPC]: 'the disk is full; free space, or use a folder on another one',
+  [ERRNO.EDQUOT]: 'the disk quota is used up; free space, or use a folder on another disk',
+  [ERRNO.ENOMEM]:
+    'no memory or address space is left; raise the limit (`ulimit -v`, the cgroup of the container), or use fewer VFs and smaller mempools',
+};
+
+/** What to do about an errno that means a shortage of the system; '' for any other. */
+export function cureFor(errno: number): string {
+  return CURES[errno] ?? '';
+}
 
 /** A system call, ioctl or vfio-user request that failed. */
 export class VfioError extends Error {
@@ -12,16 +31,17 @@ export class VfioError extends Error {
   readonly errno: number;
   /** The file, socket or device address concerned. */
   readonly path: string;
-  /** What was expected and found, and what to do about it; may be empty. */
+  /** What was expected and found, and what to do about it; empty where nobody knows. */
   readonly detail: string;
 
   constructor(operation: string, errno: number, path: string, detail = '') {
     const cause = errno === 0 ? '' : `: ${errnoName(errno)}`;
-    super(`${operation} (${path})${cause}${detail === '' ? '' : `: ${detail}`}`);
+    const said = detail === '' ? cureFor(errno) : detail;
+    super(`${operation} (${path})${cause}${said === '' ? '' : `: ${said}`}`);
     this.operation = operation;
     this.errno = errno;
     this.path = path;
-    this.detail = detail;
+    this.detail = said;
   }
 }
 

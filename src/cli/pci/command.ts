@@ -1,6 +1,7 @@
 // The options and help of `ixy list`, `ixy bind` and `ixy unbind`.
 
 import { type Command, HELP_OPTION, type OptionSpec, textOption } from '../arguments.ts';
+import { printable } from '../run/printable.ts';
 import { runBind, runUnbind } from './bind.ts';
 import { systemHost } from './host.ts';
 import { runList } from './list.ts';
@@ -18,7 +19,7 @@ const DRY_RUN_OPTION: OptionSpec = {
 };
 
 const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${printable(line)}\n`);
 };
 
 export const list: Command = {

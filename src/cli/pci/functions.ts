@@ -3,6 +3,7 @@
 
 import { HYPERV_VF_DEVICES, VENDOR_INTEL, VF_DEVICES } from '../../hw/pci.ts';
 import { pfFamilyOf } from '../../hw/pf-devices.ts';
+import { pciAddress } from '../../vfio/address.ts';
 import { diagnose } from '../../vfio/kernel/diagnose.ts';
 import {
   groupOthers,
@@ -62,10 +63,23 @@ function kindOf({ vendorId, deviceId }: PciFacts): Kind | undefined {
   return family === undefined ? undefined : { kind: 'PF', family };
 }
 
-/** A number as sysfs writes it: "0x8086", "-1", "63"; undefined where there is none. */
-export function numberOf(path: string): number | undefined {
+/** The largest value of SR-IOV's 16-bit fields; no machine has as many NUMA nodes either. */
+const MOST = 0xffff;
+
+/**
+ * A number as sysfs writes it: "0x8086", "-1", "63".
+ * @returns undefined where there is none from -1 to `most`
+ */
+export function numberOf(path: string, most = MOST): number | undefined {
   const text = textOf(path);
-  return /^(0x[0-9a-f]+|-?\d+)$/i.test(text) ? Number(text) : undefined;
+  const value = /^(0x[0-9a-f]+|-?\d+)$/i.test(text) ? Number(text) : Number.NaN;
+  return value >= -1 && value <= most ? value : undefined;
+}
+
+/** A MAC as the kernel writes it; '' for anything else. */
+function macIn(path: string): string {
+  const text = textOf(path);
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text) ? text : '';
 }
 
 /** Network interfaces of a function. */
@@ -74,8 +88,8 @@ function netsOf({ pci, interfaces }: PciFacts, sysfs: string): NetInterface[] {
     const path = `${pciFolder(sysfs, pci)}/net/${name}`;
     return {
       name,
-      mac: textOf(`${path}/address`),
-      up: ((numberOf(`${path}/flags`) ?? 0) & INTERFACE_UP) !== 0,
+      mac: macIn(`${path}/address`),
+      up: ((numberOf(`${path}/flags`, 0xffff_ffff) ?? 0) & INTERFACE_UP) !== 0,
       link: textOf(`${path}/operstate`) === 'up',
       uppers: namesIn(path)
         .filter((entry) => entry.startsWith('upper_'))
@@ -84,13 +98,16 @@ function netsOf({ pci, interfaces }: PciFacts, sysfs: string): NetInterface[] {
   });
 }
 
+const isAddress = (name: string): boolean => pciAddress(name) === name;
+
 /** Addresses of a PF's VFs; the index is the VF's number. */
 export function virtualFunctionsOf(pf: string, sysfs: string): string[] {
   const folder = pciFolder(sysfs, pf);
   return namesIn(folder)
     .filter((name) => /^virtfn\d+$/.test(name))
     .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
-    .map((name) => linkName(`${folder}/${name}`));
+    .map((name) => linkName(`${folder}/${name}`))
+    .filter(isAddress);
 }
 
 /** A function of the family; undefined for any other device or none. */
@@ -99,7 +116,7 @@ export function pciFunction(pci: string, sysfs: string): PciFunction | undefined
   const kind = facts && kindOf(facts);
   if (facts === undefined || kind === undefined) return undefined;
   const folder = pciFolder(sysfs, pci);
-  const pf = linkName(`${folder}/physfn`) || undefined;
+  const pf = [linkName(`${folder}/physfn`)].find(isAddress);
   const index = pf === undefined ? -1 : virtualFunctionsOf(pf, sysfs).indexOf(pci);
   const node = numberOf(`${folder}/numa_node`) ?? -1;
   return {
@@ -118,7 +135,9 @@ export function pciFunction(pci: string, sysfs: string): PciFunction | undefined
 
 /** All PFs by address, each followed by its VFs by number, then the VFs without a PF here. */
 export function findFunctions(sysfs: string): PciFunction[] {
-  const all = namesIn(`${sysfs}/bus/pci/devices`).flatMap((pci) => pciFunction(pci, sysfs) ?? []);
+  const all = namesIn(`${sysfs}/bus/pci/devices`)
+    .filter(isAddress)
+    .flatMap((pci) => pciFunction(pci, sysfs) ?? []);
   const pfs = all.filter((one) => one.kind === 'PF');
   const byNumber = (a: PciFunction, b: PciFunction): number => (a.vfIndex ?? 0) - (b.vfIndex ?? 0);
   const families = pfs.flatMap((pf) => [

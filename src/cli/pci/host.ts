@@ -20,8 +20,9 @@ export interface Host extends Machine {
 
 // No O_CREAT: a file that sysfs does not have is an error, not a new file. No O_RDWR: the
 // kernel refuses to open a write-only attribute (unbind, drivers_probe) for reading, root or not.
+// O_NONBLOCK: a FIFO in a tree that is no sysfs is an error too, not a wait for its reader.
 function writeExisting(path: string, text: string): void {
-  const fd = openSync(path, constants.O_WRONLY);
+  const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
   try {
     writeSync(fd, text);
   } finally {

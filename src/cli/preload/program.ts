@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { VfioError } from '../../support/errors.ts';
 import { SHADOW_SCRIPT, writeFakeSysfs } from './fake-sysfs.ts';
 import type { PreloadPlan } from './plan.ts';
 
@@ -28,10 +29,20 @@ function namespaceOptions(): readonly string[] {
   );
 }
 
+/** @throws VfioError where none can be made */
+function temporaryFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'ixy-preload-'));
+  } catch (error) {
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    throw new VfioError('make temporary folder', -errno, tmpdir());
+  }
+}
+
 /** Runs the program to its end; signals sent to this process go on to it. @returns its status, 128 + N for signal N */
 export async function runProgram({ devices, program, environment }: PreloadPlan): Promise<number> {
   const options = namespaceOptions();
-  const folder = mkdtempSync(join(tmpdir(), 'ixy-preload-'));
+  const folder = temporaryFolder();
   try {
     writeFakeSysfs(
       folder,

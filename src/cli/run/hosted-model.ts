@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { NicCounters } from '../../model/nic.ts';
 import type { PfPersonality } from '../../model/types.ts';
+import { cureFor } from '../../support/errors.ts';
 import { parseAddress } from '../../vfio/address.ts';
 import { UsageError } from '../arguments.ts';
 import { MAX_PORTS } from '../model/plan.ts';
@@ -77,11 +78,15 @@ export class HostedModel {
     this.child.stderr?.on('data', (text: Buffer) => {
       this.errors = (this.errors + text.toString()).slice(-4096);
     });
-    if (this.child.stdout !== null) {
+    // Node.js makes no pipes at all where it is out of files; the error follows.
+    if (this.child.stdout) {
       createInterface({ input: this.child.stdout }).on('line', (line) => this.take(line));
     }
     this.exited = new Promise((resolve) => {
-      this.child.once('error', () => resolve(1));
+      this.child.once('error', (error: NodeJS.ErrnoException) => {
+        this.errors = `${error.message}: ${cureFor(-(error.errno ?? 0))}`;
+        resolve(1);
+      });
       this.child.once('exit', (code, signal) => {
         if (!this.finishing && this.ready === undefined) {
           const how = signal === null ? `status ${code}` : signal;

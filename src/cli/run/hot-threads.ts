@@ -1,6 +1,7 @@
 // The threads that a command's hot loops run in, and the word in shared memory
 // that ends them: they spin, so no message reaches them.
 
+import { lstatSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { processArena } from '../../memory/arena.ts';
 import type { Session } from './session.ts';
@@ -19,6 +20,18 @@ export interface ThreadEvents {
   readonly onMessage?: (message: never) => void;
 }
 
+/**
+ * Goes to the root directory where the working directory has been removed: Node.js starts no thread there. Files with
+ * relative paths are opened before threads are started.
+ */
+function leaveLostDirectory(): void {
+  try {
+    lstatSync(process.cwd());
+  } catch {
+    process.chdir('/');
+  }
+}
+
 /** The threads of one command, which end together. */
 export class HotThreads {
   /** Arena word: 0 while the threads are to run. */
@@ -28,6 +41,7 @@ export class HotThreads {
 
   /** @param workerData numbers, handles and the stop word */
   start(file: URL, workerData: object, { onError, onMessage }: ThreadEvents): Worker {
+    leaveLostDirectory();
     const worker = new Worker(file, { workerData });
     worker.on('error', onError);
     if (onMessage !== undefined) worker.on('message', onMessage as (message: unknown) => void);

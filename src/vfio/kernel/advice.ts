@@ -3,7 +3,7 @@
 // (docs/82599-vf.md sec 9); each function here is one of them. Decides nothing: open.ts, type1.ts,
 // iommufd.ts and shared-mappings.ts find out. What can be seen before anything is opened is in diagnose.ts.
 
-import { VfioError } from '../../support/errors.ts';
+import { cureFor, VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import type { DmaMapping } from '../device.ts';
 import { textOf } from './sysfs.ts';
@@ -60,7 +60,7 @@ function openAdvice(file: VfioFile, errno: number, pci: string, moduleLoaded: bo
     case EBUSY:
       return `another process has ${pci} open; \`sudo fuser -v ${path}\` names it, stop that one first`;
     default:
-      return `for ${pci}; is ${module} loaded?`;
+      return cureFor(errno) || `for ${pci}; is ${module} loaded?`;
   }
 }
 

@@ -4,13 +4,19 @@
 
 import {
   accessSync,
+  closeSync,
   constants,
   existsSync,
+  fstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
 } from 'node:fs';
 import { basename } from 'node:path';
+
+/** No attribute of sysfs is longer than a page; files of /proc, which are read here too, say that they have 0 bytes. */
+const MOST_BYTES = 4096;
 
 /** What this process may do with a device file. */
 export type FileAccess = 'usable' | 'denied' | 'absent';
@@ -53,7 +59,7 @@ export function readPciFacts(sysfs: string, pci: string): PciFacts | undefined {
   const folder = pciFolder(sysfs, pci);
   if (!existsSync(folder)) return undefined;
   const groupText = linkName(`${folder}/iommu_group`);
-  const group = /^\d+$/.test(groupText) ? Number(groupText) : -1;
+  const group = /^\d{1,9}$/.test(groupText) ? Number(groupText) : -1;
   return {
     pci,
     vendorId: Number(textOf(`${folder}/vendor`)),
@@ -94,12 +100,20 @@ export function pciFolder(sysfs: string, pci: string): string {
   return `${sysfs}/bus/pci/devices/${pci}`;
 }
 
-/** Text of a file without the blanks around it; '' where it cannot be read. */
+/**
+ * Text of a file without the blanks around it; '' where it cannot be read, or is no regular file: what is given out
+ * as sysfs may be any tree of files, and a FIFO in it would be waited for without end.
+ */
 export function textOf(path: string): string {
+  let fd = -1;
   try {
-    return readFileSync(path, 'utf8').trim();
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = fstatSync(fd);
+    return stat.isFile() && stat.size <= MOST_BYTES ? readFileSync(fd, 'utf8').trim() : '';
   } catch {
     return '';
+  } finally {
+    if (fd >= 0) closeSync(fd);
   }
 }
 

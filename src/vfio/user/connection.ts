@@ -173,7 +173,7 @@ export class Connection {
       case ERRNO.ECONNRESET:
         return `${name}: expected a reply, got the end of the stream; the server ended or refused this client`;
       case ERRNO.EMSGSIZE:
-        return `reply to ${name}: expected at most ${BUFFER_BYTES} bytes and ${MAX_RECEIVED_FDS} file descriptors, got more`;
+        return `reply to ${name}: expected at most ${BUFFER_BYTES} bytes and ${MAX_RECEIVED_FDS} file descriptors, got more than that or than this process may open (\`ulimit -n\`)`;
       case ERRNO.EPROTO:
         return `reply to ${name}: expected a size of 16 bytes or more, got less`;
       default:

@@ -1,8 +1,13 @@
+import { execFileSync } from 'node:child_process';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../../../src/cli/arguments.ts';
 import { list } from '../../../src/cli/pci/command.ts';
+import { systemHost } from '../../../src/cli/pci/host.ts';
 import { runList } from '../../../src/cli/pci/list.ts';
 import { FakeMachine } from '../../support/fake-sysfs.ts';
+import { run } from '../run-ixy.ts';
 
 const PF = '0000:03:00.0';
 const VF0 = '0000:03:10.0';
@@ -306,5 +311,57 @@ describe('ixy list', () => {
     machine.file('proc/self/limits', 'Max locked memory         unlimited  unlimited  bytes\n');
     machine.file('proc/self/status', 'CapEff:\t0000000000000000\n');
     expect(lines().at(-1)).toMatch(/ready$/);
+  });
+});
+
+describe('ixy list, given a hostile sysfs', () => {
+  it('prints no character that a terminal obeys', async () => {
+    const evil = 'vfio\x1b[31m\x07\u009b2J';
+    machine.addDriver(evil);
+    machine.add(VF0, { device: '10ed', driver: evil, group: 7 });
+    const { stdout, status } = await run('list', '--sysfs', machine.sysfs);
+    expect(status).toBe(0);
+    expect(stdout).toContain('vfio?[31m??2J');
+    const json = await run('list', '--json', '--sysfs', machine.sysfs);
+    expect(JSON.parse(json.stdout)).toMatchObject({ vfs: [{ address: VF0 }] });
+    for (const text of [stdout, json.stdout]) expect(text).not.toMatch(/[^\P{Cc}\n]/u);
+  });
+
+  it('shows numbers and MACs only where they can be true', () => {
+    const net = { name: 'eth0', mac: 'a0:36\x1b[2J', flags: '0x1003', operstate: 'up' };
+    machine.add(PF, { device: '10fb', driver: 'ixgbe', group: 6, net });
+    const at = `sys/bus/pci/devices/${PF}`;
+    machine.file(`${at}/numa_node`, '99999999999999999999\n');
+    machine.file(`${at}/sriov_totalvfs`, '0xffffffffffffffffffff\n');
+    symlinkSync('../\x1b[31m', join(machine.folder, at, 'virtfn0'));
+    expect(lines('--json').map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { pfs: [{ address: PF, numaNode: null, mac: null, vfs: [], vfLimit: 0 }] },
+    ]);
+    machine.add(VF0, { device: '10ed', driver: 'vfio-pci' });
+    symlinkSync(
+      `../groups/${'9'.repeat(30)}`,
+      join(machine.folder, `sys/bus/pci/devices/${VF0}/iommu_group`),
+    );
+    expect(lines('--json')[0]).toContain('"iommuGroup":null');
+  });
+
+  it('leaves out names that are no PCI addresses, and takes none for a PF', () => {
+    machine.add('\x1b[31m', { device: '10ed' });
+    machine.add(VF0, { device: '10ed' });
+    symlinkSync('../\x1b[31m', join(machine.folder, `sys/bus/pci/devices/${VF0}/physfn`));
+    expect(JSON.parse(lines('--json')[0])).toMatchObject({ vfs: [{ address: VF0, pf: null }] });
+  });
+
+  it('does not wait for a FIFO, nor read a file longer than an attribute can be', () => {
+    machine.add(VF0, { device: '10ed' });
+    machine.add(VF1, { device: '10ed' });
+    const vendor = (vf: string): string => join(machine.sysfs, `bus/pci/devices/${vf}/vendor`);
+    rmSync(vendor(VF0));
+    execFileSync('mkfifo', [vendor(VF0)]);
+    writeFileSync(vendor(VF1), `0x8086${' '.repeat(1e6)}`);
+    expect(lines('--json')).toEqual(['{"pfs":[],"vfs":[],"memlock":null,"final":true}']);
+    execFileSync('mkfifo', [join(machine.sysfs, 'drivers_probe')]);
+    const { write } = systemHost(machine.sysfs);
+    expect(() => write(join(machine.sysfs, 'drivers_probe'), '1')).toThrow(/ENXIO/);
   });
 });
