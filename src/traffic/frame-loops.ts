@@ -118,8 +118,8 @@ export function makeFrameLoops(views: ArenaViews, run: FrameRun): FrameLoops {
         if (length > SHORTEST) body(w, template, length);
         if (held !== undefined) held[w >>> BUF_WORD_SHIFT] = template;
       }
-      // The source port, 49152 + flow, as its two bytes lie in memory.
-      const half = 0xc0 | (flow >>> 8) | ((flow & 0xff) << 8);
+      // The source port, 32768 + flow, as its two bytes lie in memory.
+      const half = 0x80 | (flow >>> 8) | ((flow & 0xff) << 8);
       h[w + 8] = host | (half << 16);
       h[w + 11] = low;
       h[w + 12] = ~low;

@@ -4,7 +4,7 @@
 // for all frames of one stream and length.
 //
 //   byte 26  source 198.18.S.1, destination 198.19.S.1, S the stream
-//        34  UDP source port 49152 + flow         44  sequence number in the flow, low 32 bits
+//        34  UDP source port 32768 + flow         44  sequence number in the flow, low 32 bits
 //        36  UDP destination port 9               48  its complement
 //        42  mark: "Ix", or "Iy" in a frame       52  sequence number, high 16 bits; complement
 //            whose latency is measured            56  complement of the source port
@@ -17,7 +17,7 @@ import { CRC_SIZE, ETHER_HEADER, MAX_FRAME_WITH_CRC } from '../hw/descriptors.ts
 /** Numbers of streams. A gen port uses the index of its port, `ixy pktgen` draws one from FIRST_PKTGEN_STREAM on. */
 export const STREAMS = 256;
 export const FIRST_PKTGEN_STREAM = 64;
-/** UDP source ports 49152 to 65535, one a flow. */
+/** UDP source ports 32768 to 49151, one a flow. */
 export const MAX_FLOWS = 16_384;
 /** Bytes of the shortest test frame without CRC: everything but the pattern. */
 export const PATTERN_START = 60;
@@ -42,7 +42,8 @@ export const WORD = {
   STREAM: 14,
 } as const;
 
-const FIRST_PORT = 49_152;
+/** tcpdump takes no port of this range for a protocol; 49152, the first dynamic one, it takes for Broadcom's BCM-LI. */
+const FIRST_PORT = 32_768;
 const DISCARD_PORT = 9;
 const SOURCE_NET = 0xc612; // 198.18
 const DESTINATION_NET = 0xc613; // 198.19

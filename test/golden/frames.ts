@@ -33,10 +33,10 @@ export const FRAMES: readonly GoldenFrame[] = [
       '0800', // IPv4
       '45 00 002e 0000 4000 40 11 ae97', // 46 bytes, don't fragment, TTL 64, UDP, checksum
       'c6120001 c6130001', // 198.18.0.1 to 198.19.0.1
-      'c000 0009 001a 2912', // ports 49152 and 9, 26 bytes, checksum
+      '8000 0009 001a 2912', // ports 32768 and 9, 26 bytes, checksum
       '4978', // "Ix"
       '00000000 ffffffff 0000 ffff', // number 0: low 32 bits, complement; high 16 bits, complement
-      '3fff', // complement of the source port
+      '7fff', // complement of the source port
       '00ff', // stream 0, complement
     ].join(''),
   },
@@ -47,10 +47,10 @@ export const FRAMES: readonly GoldenFrame[] = [
       '0800',
       '45 00 0032 0000 4000 40 11 a893',
       'c6120301 c6130301',
-      'c102 0009 001e 200d', // port 49152 + 258
+      '8102 0009 001e 200d', // port 32768 + 258
       '4978',
       '01000000 feffffff 0000 ffff', // little-endian
-      '3efd 03fc',
+      '7efd 03fc',
       PATTERN.slice(0, 8),
     ].join(''),
   },
@@ -61,10 +61,10 @@ export const FRAMES: readonly GoldenFrame[] = [
       '0800',
       '45 00 0072 0000 4000 40 11 1e52',
       'c612c801 c613c801',
-      'c005 0009 005e d14e',
+      '8005 0009 005e d14e',
       '4979', // "Iy": its latency is measured
       'bc9a7856 436587a9 3412 cbed',
-      '3ffa c837',
+      '7ffa c837',
       PATTERN,
     ].join(''),
   },
@@ -75,10 +75,10 @@ export const FRAMES: readonly GoldenFrame[] = [
       '0800',
       '45 00 05e0 0000 4000 40 11 aae3',
       'c612ff01 c613ff01',
-      'ffff 0009 05cc 91ce', // the last port
+      'bfff 0009 05cc 91ce', // the last port
       '4978',
       '00000000 ffffffff 0100 feff',
-      '0000 ff00',
+      '4000 ff00',
       PATTERN,
     ].join(''),
     end: '9b5b64a4 98fb6704 959b6a64 923b6dc4 8fdb', // words 375 to 378 and half of 379

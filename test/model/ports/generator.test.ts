@@ -16,7 +16,7 @@ function udpBytes(frame: Uint8Array): Uint8Array {
 }
 
 const seqOf = (frame: Uint8Array): number => new DataView(frame.buffer).getUint32(44, true);
-const flowOf = (frame: Uint8Array): number => frame[34] * 256 + frame[35] - 49_152;
+const flowOf = (frame: Uint8Array): number => frame[34] * 256 + frame[35] - 32_768;
 
 describe('refusals', () => {
   test('a VF that the port does not have is refused', () => {
@@ -52,8 +52,8 @@ test('the first frame at size 64, byte for byte up to the checksums', () => {
   const hex = Buffer.from(frame).toString('hex');
   expect(hex.slice(0, 24)).toBe('0209c0000300' + '0209c0ff0300');
   expect(hex.slice(24, 48)).toBe('0800' + '4500002e00004000' + '4011');
-  expect(hex.slice(52, 80)).toBe('c6120301' + 'c6130301' + 'c0000009' + '001a');
-  expect(hex.slice(84)).toBe('4978' + '00000000' + 'ffffffff' + '0000ffff' + '3fff' + '03fc');
+  expect(hex.slice(52, 80)).toBe('c6120301' + 'c6130301' + '80000009' + '001a');
+  expect(hex.slice(84)).toBe('4978' + '00000000' + 'ffffffff' + '0000ffff' + '7fff' + '03fc');
 });
 
 test.each(['gen', 'gen:size=65', 'gen:size=66', 'gen:size=67', 'gen:size=1518', 'gen:size=9728'])(
