@@ -109,6 +109,7 @@ export class Nic {
       }
       this.devices.push(...port.devices);
     }
+    parts.cables.warnOfLoose(log);
     this.refreshViews();
   }
 

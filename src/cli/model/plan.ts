@@ -97,7 +97,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
 function portOption(port: number): OptionSpec {
   const help =
     port === 0
-      ? 'plugged into port 0: none, gen[:...], pcap:IN[,OUT], tap:NAME, cable:N (default none)'
+      ? 'plugged into port 0: none, gen[:...], pcap:IN[,OUT], tap:NAME, or cable:N, which joins the two ports that name the same N (default none)'
       : `the same for port ${port}`;
   return { type: 'string', value: 'SPEC', help };
 }

@@ -1,5 +1,7 @@
 // Which ports of one model are joined by a cable.
 
+import type { Log } from '../../support/log.ts';
+
 /** What is plugged into a cable. */
 export interface CableEnd {
   /** The SPEC of its port, for errors. */
@@ -26,6 +28,16 @@ export class Cables {
   unplug(cable: number, end: CableEnd): void {
     const left = (this.ends.get(cable) ?? []).filter((one) => one !== end);
     this.ends.set(cable, left);
+  }
+
+  /** Says of each cable that joins no two ports, which is a link that never comes up. */
+  warnOfLoose(log: Log): void {
+    for (const ends of this.ends.values()) {
+      if (ends.length !== 1) continue;
+      log.warn(
+        `${ends[0].spec} is at one port only, so its link stays down; give it to a second port`,
+      );
+    }
   }
 
   /** The other end, or undefined while nothing is plugged in there. */

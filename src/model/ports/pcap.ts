@@ -177,6 +177,6 @@ export class PcapPort implements WirePort, FinitePort {
 
   private report(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    this.context.onError(`port ${this.context.port}: ${message}`);
+    this.context.onError(message);
   }
 }

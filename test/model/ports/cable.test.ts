@@ -42,6 +42,19 @@ describe('refusals', () => {
     ).toBe(made);
   });
 
+  test('a cable with one end is named in a warning, one that joins two ports is not', () => {
+    const cables = new Cables();
+    const warnings: string[] = [];
+    const log = { debug: () => {}, info: () => {}, warn: (line: string) => warnings.push(line) };
+    for (const [port, spec] of ['cable:4', 'cable:7', 'cable:4'].entries()) {
+      makePort(spec, makeHarness({ port, cables }).context);
+    }
+    cables.warnOfLoose(log);
+    expect(warnings).toEqual([
+      'cable:7 is at one port only, so its link stays down; give it to a second port',
+    ]);
+  });
+
   test('a cable with one end has no link, and what is sent into it is dropped', () => {
     const harness = makeHarness();
     const port = makePort('cable:1', harness.context);
