@@ -1,5 +1,5 @@
-// A frame as one line for a person, much like tcpdump's: time, MACs, VLAN, what is inside, length.
-// Knows ARP, IPv4, IPv6, UDP, TCP, ICMP; everything else shows as its number.
+// A frame as one line for a person, much like that of `tcpdump -e`: time, MACs, length of the frame, VLAN,
+// what is inside. Knows ARP, IPv4, IPv6, UDP, TCP, ICMP; everything else shows as its number.
 
 import { formatMac } from '../../support/mac.ts';
 
@@ -10,12 +10,15 @@ const IPV4 = 0x0800;
 const IPV6 = 0x86dd;
 /** Below, the field is the length of an 802.3 frame. */
 const FIRST_TYPE = 0x0600;
-const WITH_PORTS: readonly number[] = [6, 17, 132];
+const TCP = 6;
+const UDP = 17;
+const UDP_HEADER = 8;
+const WITH_PORTS: readonly number[] = [TCP, UDP, 132];
 const PROTOCOLS: Readonly<Record<number, string>> = {
   1: 'ICMP',
   2: 'IGMP',
-  6: 'TCP',
-  17: 'UDP',
+  [TCP]: 'TCP',
+  [UDP]: 'UDP',
   58: 'ICMPv6',
   132: 'SCTP',
 };
@@ -90,7 +93,13 @@ function transport(
     return `${source} > ${destination}: ${name}`;
   }
   const ports = `${source}.${frame.u16(at)} > ${destination}.${frame.u16(at + 2)}: ${name}`;
-  if (protocol !== 6 || !frame.has(at, 14)) return ports;
+  if (protocol === UDP && frame.has(at, UDP_HEADER)) {
+    const bytes = frame.u16(at + 4);
+    return bytes < UDP_HEADER
+      ? `${ports}, bad length ${bytes}`
+      : `${ports}, length ${bytes - UDP_HEADER}`;
+  }
+  if (protocol !== TCP || !frame.has(at, 14)) return ports;
   const flags = [...TCP_FLAGS].filter((_, bit) => (frame.u8(at + 13) & (1 << bit)) !== 0).join('');
   return `${ports} [${flags}]`;
 }
@@ -147,5 +156,5 @@ export function frameLine(bytes: Uint8Array, timeUs: number): string {
   const length = `length ${bytes.length}`;
   if (bytes.length < ETHER_BYTES) return `${time} cut short, ${length}`;
   const frame = new Reader(bytes);
-  return `${time} ${frame.mac(6)} > ${frame.mac(0)}, ${inside(frame)}, ${length}`;
+  return `${time} ${frame.mac(6)} > ${frame.mac(0)}, ${length}: ${inside(frame)}`;
 }
