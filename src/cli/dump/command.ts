@@ -16,7 +16,7 @@ export const dump: Command = {
   name: 'dump',
   synopsis: '[DEV] [FILE] [options]',
   summary:
-    'Captures what a VF receives: to FILE as pcap, to standard output as pcap with -, or as lines to read.\nWithout an address it starts a software 82599 that generates frames.',
+    'Captures what a VF receives: to FILE as pcap, to standard output as pcap with -, or as lines to read.\nWithout an address, or where it is model:PORT.VF, it starts a software 82599 that generates frames.',
   maxPositionals: 2,
   options: {
     count: { type: 'string', value: 'N', help: 'stop after that many frames' },

@@ -49,35 +49,44 @@ function isFile(text: string): boolean {
   }
 }
 
-function modelFor(address: string, spec: string): HostedModelSetup | undefined {
+/**
+ * The model that an address model:P.V means.
+ * @param port0 what the user plugs into its port 0
+ * @returns undefined for any other address
+ * @throws UsageError where the user plugs something into a model that there is not
+ */
+function modelFor(address: string, port0: string | undefined): HostedModelSetup | undefined {
   const parsed = parseAddress(address);
-  if (parsed.kind !== 'model') return undefined;
-  return { ports: new Array<string>(parsed.port + 1).fill(spec), vfs: parsed.vf + 1 };
+  if (parsed.kind === 'model') {
+    const ports = new Array<string>(parsed.port + 1).fill('none');
+    ports[parsed.port] = parsed.vf === 0 ? MODEL_PORT : `${MODEL_PORT},vf=${parsed.vf}`;
+    ports[0] = port0 ?? ports[0];
+    return { ports, vfs: parsed.vf + 1 };
+  }
+  if (port0 === undefined) return undefined;
+  throw new UsageError(
+    `--port0: expected model:PORT.VF or no address beside it, since it plugs something into the model, got ${address}`,
+  );
 }
 
 /** Reads the command line of `ixy dump`. @throws UsageError */
 export function dumpPlan(args: ParsedArguments): DumpPlan {
   const given = [...args.positionals];
   const lone = given.length === 1 && isFile(given[0]);
-  const address = lone ? undefined : given.shift();
+  const named = lone ? undefined : given.shift();
+  const address = named ?? 'model:0.0';
   const [file] = given;
   const json = flagOption(args, 'json');
-  const spec = textOption(args, 'port0');
-  if (address !== undefined && spec !== undefined) {
-    throw new UsageError(
-      `--port0: expected no address beside it, since it plugs something into the model, got ${address}`,
-    );
-  }
   if (file === '-' && json) {
     throw new UsageError('--json: expected a FILE other than -, since both go to standard output');
   }
   let format: DumpFormat = 'pcap';
   if (file === undefined) format = json ? 'none' : 'lines';
-  const model = modelFor(address ?? 'model:0.0', spec ?? MODEL_PORT);
+  const model = modelFor(address, textOption(args, 'port0'));
   return {
-    address: address ?? 'model:0.0',
+    address,
     ...(model && { model }),
-    byItself: address === undefined,
+    byItself: named === undefined,
     format,
     file: file === undefined || file === '-' ? null : file,
     count:

@@ -131,6 +131,11 @@ export const pktgen: Command = {
     'Sends UDP frames, every one different, and checks what comes back on the same device or on --rx.\nWithout an address it starts a software 82599 with two ports and a cable between them.',
   maxPositionals: 1,
   options: {
+    port0: {
+      type: 'string',
+      value: 'SPEC',
+      help: "what is plugged into the model's port 0 (default cable:0, which joins ports 0 and 1)",
+    },
     rx: { type: 'string', value: 'DEV2', help: 'measure what arrives there; its MAC is addressed' },
     size: {
       type: 'string',

@@ -67,15 +67,26 @@ function canonical(address: string): string {
   return JSON.stringify(parseAddress(address));
 }
 
+/** What is plugged into a port of the model: cables join the ports in pairs, unless the user has something else for port 0. */
+function plugOf(port: number, port0: string | undefined): string {
+  const cable = `cable:${port >> 1}`;
+  if (port0 === undefined || port0 === cable || port > 1) return cable;
+  return port === 0 ? port0 : 'none';
+}
+
 /**
- * The model that addresses of kind model:P.V mean: ports joined in pairs by cables.
+ * The model that addresses of kind model:P.V mean.
  * @returns undefined where there is none among them
  */
-function modelFor(addresses: readonly string[], maxFrame: number): HostedModelSetup | undefined {
+function modelFor(
+  addresses: readonly string[],
+  port0: string | undefined,
+  maxFrame: number,
+): HostedModelSetup | undefined {
   const vfs = addresses.map(parseAddress).filter((parsed) => parsed.kind === 'model');
   if (vfs.length === 0) return undefined;
   const pairs = Math.max(...vfs.map(({ port }) => (port >> 1) + 1));
-  const ports = Array.from({ length: pairs * 2 }, (_, port) => `cable:${port >> 1}`);
+  const ports = Array.from({ length: pairs * 2 }, (_, port) => plugOf(port, port0));
   return {
     ports,
     vfs: Math.max(...vfs.map(({ vf }) => vf)) + 1,
@@ -83,10 +94,13 @@ function modelFor(addresses: readonly string[], maxFrame: number): HostedModelSe
   };
 }
 
-/** The VF at the other end of the cable. */
-function otherEnd(address: string): string | null {
+/** The VF at the other end of the cable; null where there is no cable. */
+function otherEnd(address: string, port0: string | undefined): string | null {
   const parsed = parseAddress(address);
-  return parsed.kind === 'model' ? `model:${parsed.port ^ 1}.${parsed.vf}` : null;
+  if (parsed.kind !== 'model') return null;
+  const plug = plugOf(parsed.port, port0);
+  const joined = plug.startsWith('cable:') && plug === plugOf(parsed.port ^ 1, port0);
+  return joined ? `model:${parsed.port ^ 1}.${parsed.vf}` : null;
 }
 
 function parseDevices(
@@ -99,14 +113,20 @@ function parseDevices(
     throw new UsageError(`--rx: expected the address of the sending device before it, got none`);
   }
   const address = given ?? 'model:0.0';
-  const rxAddress = rx ?? otherEnd(address);
+  const port0 = textOption(args, 'port0');
+  const rxAddress = rx ?? otherEnd(address, port0);
   const addresses = rxAddress === null ? [address] : [address, rxAddress];
   if (new Set(addresses.map(canonical)).size < addresses.length) {
     throw new UsageError(
       `--rx: expected another device than ${address}, which is measured without --rx, got ${rx}`,
     );
   }
-  const model = modelFor(addresses, maxFrame);
+  const model = modelFor(addresses, port0, maxFrame);
+  if (model === undefined && port0 !== undefined) {
+    throw new UsageError(
+      `--port0: expected model:PORT.VF or no address beside it, since it plugs something into the model, got ${addresses.join(' ')}`,
+    );
+  }
   return { address, rxAddress, byItself: given === undefined, ...(model && { model }) };
 }
 

@@ -47,7 +47,7 @@ describe('ixy dump refuses with status 2 and one line', () => {
     [['--count', '0'], '--count: expected an integer from 1'],
     [['--duration', 'x'], '--duration: expected seconds above 0'],
     [['-', '--json'], '--json: expected a FILE other than -'],
-    [['model:0.0', '--port0', 'gen'], '--port0: expected no address beside it'],
+    [['03:10.0', '--port0', 'gen'], '--port0: expected model:PORT.VF or no address beside it'],
     [['--port0', 'nonsense'], 'got "nonsense"'],
     [['--write', 'x'], '--write'],
   ])('%j', async (argv, message) => {
@@ -113,6 +113,17 @@ describe('ixy dump', () => {
     expect(statSync(file).mode & 0o111).toBe(0);
   });
 
+  it.each([
+    [['model:0.0', '--port0', `gen:count=3`], 'ports gen:count=3'],
+    [['model:1.1', '--port0', 'none'], 'ports none and gen:size=imix,rate=1k,vf=1'],
+    [['model:0.1'], 'ports gen:size=imix,rate=1k,vf=1'],
+  ])('%j captures from the model that it starts, with its ports as told', async (argv, said) => {
+    const { status, stdout, stderr } = await run('dump', ...argv, '--count', '3');
+    expect(stdout).toMatch(/^(.* IPv4 198\.18\..*\n){3}$/);
+    expect(stderr).toContain(said);
+    expect(status).toBe(0);
+  });
+
   it('prints a line a frame', async () => {
     const { status, stdout } = await run('dump', '--count', '5', '--port0', `pcap:${capture()}`);
     const to = '02:00:00:00:00:01 > 02:09:c0:00:00:00';
@@ -122,11 +133,11 @@ describe('ixy dump', () => {
         .split('\n')
         .map((line) => line.replace(/^\d\d:\d\d:\d\d\.\d{6} /, '')),
     ).toEqual([
-      `${to}, ARP who-has 10.0.0.2 tell 10.0.0.1, length 60`,
-      `${to}, IPv4 10.0.0.1.53 > 10.0.0.2.40960: UDP, length 60`,
-      `${to}, IPv4 10.0.0.1.80 > 10.0.0.2.40960: TCP [S], length 60`,
-      `${to}, IPv6 fe80::1 > fe80::2: protocol 59, length 60`,
-      `${to}, ethertype 0x88b5, length 60`,
+      `${to}, length 60: ARP who-has 10.0.0.2 tell 10.0.0.1`,
+      `${to}, length 60: IPv4 10.0.0.1.53 > 10.0.0.2.40960: UDP, length 4`,
+      `${to}, length 60: IPv4 10.0.0.1.80 > 10.0.0.2.40960: TCP [S]`,
+      `${to}, length 60: IPv6 fe80::1 > fe80::2: protocol 59`,
+      `${to}, length 60: ethertype 0x88b5`,
     ]);
     expect(status).toBe(0);
   });
