@@ -1,7 +1,7 @@
 // Command lines: node:util's parseArgs with errors that say what, expected, got.
 // Every command describes its options once; help and checks follow from that.
 
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 /** Exit status 2: the command line was wrong. */
 export class UsageError extends Error {
@@ -14,6 +14,8 @@ export interface OptionSpec {
   /** Placeholder in the help: "N". */
   readonly value?: string;
   readonly help: string;
+  /** One letter that means the same: "h" for -h. */
+  readonly short?: string;
   readonly default?: string;
   /** May be given several times. */
   readonly multiple?: boolean;
@@ -37,7 +39,7 @@ export interface ParsedArguments {
   readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 }
 
-export const HELP_OPTION: OptionSpec = { type: 'boolean', help: 'this text' };
+export const HELP_OPTION: OptionSpec = { type: 'boolean', short: 'h', help: 'this text' };
 export const JSON_OPTION: OptionSpec = {
   type: 'boolean',
   help: 'a JSON object each --interval, a last one with "final": true',
@@ -47,9 +49,9 @@ export const JSON_OPTION: OptionSpec = {
  * @throws UsageError for an unknown option, a missing value, too many arguments
  */
 export function parseCommandLine(command: Command, argv: readonly string[]): ParsedArguments {
-  const options: Record<string, { type: 'string' | 'boolean'; multiple: boolean }> = {};
-  for (const [name, spec] of Object.entries(command.options)) {
-    options[name] = { type: spec.type, multiple: spec.multiple ?? false };
+  const options: NonNullable<ParseArgsConfig['options']> = {};
+  for (const [name, { type, short, multiple = false }] of Object.entries(command.options)) {
+    options[name] = { type, multiple, ...(short !== undefined && { short }) };
   }
   let parsed: ReturnType<typeof parseArgs>;
   try {
@@ -57,16 +59,22 @@ export function parseCommandLine(command: Command, argv: readonly string[]): Par
   } catch (error) {
     throw new UsageError(`${oneLine(error as Error)}; see 'ixy ${command.name} --help'`);
   }
-  if (parsed.positionals.length > command.maxPositionals) {
+  const { positionals } = parsed;
+  if (positionals.length > command.maxPositionals) {
     throw new UsageError(
-      `${command.name}: expected at most ${command.maxPositionals} addresses, got ${parsed.positionals.length}: ${parsed.positionals.join(' ')}`,
+      `${command.name}: expected ${atMost(command.maxPositionals)}, got ${positionals.length}: ${positionals.join(' ')}; see 'ixy ${command.name} --help'`,
     );
   }
   const values: Record<string, string | boolean | readonly string[] | undefined> = {};
   for (const [name, spec] of Object.entries(command.options)) {
     values[name] = (parsed.values[name] as string | boolean | string[] | undefined) ?? spec.default;
   }
-  return { positionals: parsed.positionals, values };
+  return { positionals, values };
+}
+
+function atMost(positionals: number): string {
+  if (positionals === 0) return 'options only';
+  return `at most ${positionals} argument${positionals === 1 ? '' : 's'} beside options`;
 }
 
 /** What parseArgs says, less its line ends and its advice on arguments that start with a dash. */
@@ -149,13 +157,14 @@ export function flagOption(args: ParsedArguments, name: string): boolean {
 
 /** The help text of one command. */
 export function helpOf(command: Command): string {
-  const left = Object.entries(command.options).map(([name, spec]) =>
-    spec.type === 'boolean' ? `--${name}` : `--${name} ${spec.value ?? 'VALUE'}`,
-  );
+  const left = Object.entries(command.options).map(([name, { type, short, value = 'VALUE' }]) => {
+    const long = short === undefined ? `--${name}` : `-${short}, --${name}`;
+    return type === 'boolean' ? long : `${long} ${value}`;
+  });
   const width = Math.max(...left.map((text) => text.length));
   const lines = Object.values(command.options).map((spec, i) => {
     const fallback = spec.default === undefined ? '' : ` (default ${spec.default})`;
     return `  ${(left[i] ?? '').padEnd(width)}  ${spec.help}${fallback}`;
   });
-  return `usage: ixy ${command.name} ${command.synopsis}\n\n${command.summary}\n\n${lines.join('\n')}\n`;
+  return `usage: ixy ${command.name} ${command.synopsis}\n\n${command.summary}\n\n${lines.join('\n')}`;
 }

@@ -2,9 +2,12 @@
 // The `ixy` command. Finds the subcommand, parses, runs, and turns what went
 // wrong into one line and an exit status: 0 done, 1 failed at run time, 2 bad usage.
 
+import { createRequire } from 'node:module';
 import { cureFor } from '../support/errors.ts';
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
-import { printable } from './run/printable.ts';
+import { print, printable } from './run/print.ts';
+
+const USAGE_STATUS = 2;
 
 interface Entry {
   readonly summary: string;
@@ -47,43 +50,67 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
 };
 
+/** How `ixy` is called, and what it can do. */
 function usage(): string {
   const rows = Object.entries(COMMANDS).map(
     ([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`,
   );
-  return `usage: ixy COMMAND [options]\n\n${rows.join('\n')}\n\n'ixy COMMAND --help' tells more. Device addresses: 0000:03:10.0, vfio-user:/path/to.sock, model:PORT.VF\n`;
+  return `usage: ixy COMMAND [options]\n\n${rows.join('\n')}\n\n'ixy COMMAND --help' tells more, 'ixy --version' the version. Device addresses: 0000:03:10.0, vfio-user:/path/to.sock, model:PORT.VF`;
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(usage());
-    return 0;
+function version(): string {
+  const { name, version: number } = createRequire(import.meta.url)('../../package.json') as {
+    name: string;
+    version: string;
+  };
+  return `${name} ${number}`;
+}
+
+/** @throws UsageError where there is none of this name */
+function commandOf(name: string): Promise<Command> {
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (entry !== undefined) return entry.load();
+  throw new UsageError(`expected a command (${Object.keys(COMMANDS).join(', ')}), got '${name}'`);
+}
+
+async function main([name, ...rest]: readonly string[]): Promise<number> {
+  switch (name) {
+    case undefined:
+      process.stderr.write(`${usage()}\n`);
+      return USAGE_STATUS;
+    case '--version':
+    case '-V':
+      print(version());
+      return 0;
+    case '--help':
+    case '-h':
+    case 'help':
+      print(rest[0] === undefined ? usage() : helpOf(await commandOf(rest[0])));
+      return 0;
   }
-  const entry = name === undefined ? undefined : COMMANDS[name];
-  if (entry === undefined) {
-    const got = name === undefined ? 'no command' : `'${name}'`;
-    throw new UsageError(`expected a command (${Object.keys(COMMANDS).join(', ')}), got ${got}`);
-  }
-  const command = await entry.load();
+  const command = await commandOf(name);
   const args = parseCommandLine(command, rest);
-  if (args.values.help === true) {
-    process.stdout.write(helpOf(command));
-    return 0;
-  }
-  return command.run(args);
+  if (args.values.help !== true) return command.run(args);
+  print(helpOf(command));
+  return 0;
+}
+
+/** Says what went wrong in one line. @returns the exit status */
+function failed(error: NodeJS.ErrnoException): number {
+  const { message, errno = 0, code } = error;
+  // The reader of our output went away: nobody is left to tell.
+  if (code === 'EPIPE') return 0;
+  // Negative in the errors of Node.js only; those of this project bear their cure already.
+  const cure = cureFor(-errno);
+  process.stderr.write(`ixy: ${printable(message)}${cure === '' ? '' : `: ${cure}`}\n`);
+  // A RangeError or TypeError is what the library says of a wrong value, so of the command line here.
+  return error instanceof UsageError || error instanceof RangeError || error instanceof TypeError
+    ? USAGE_STATUS
+    : 1;
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const { message, errno = 0 } = error as NodeJS.ErrnoException;
-  // Negative in the errors of Node.js only; those of this project bear their cure already.
-  const cure = cureFor(-errno);
-  process.stderr.write(`ixy: ${printable(message)}${cure === '' ? '' : `: ${cure}`}\n`);
-  // A RangeError or TypeError is what the library says of a wrong value, so of the command line here.
-  process.exitCode =
-    error instanceof UsageError || error instanceof RangeError || error instanceof TypeError
-      ? 2
-      : 1;
+  process.exitCode = failed(error as Error);
 }

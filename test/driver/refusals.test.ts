@@ -255,7 +255,7 @@ describe('ixy l2fwd', () => {
     [['--bogus'], /--bogus.*see 'ixy l2fwd --help'/],
     [['model:0.0'], /expected two addresses or none, got one: model:0\.0/],
     [['model:0.0', 'model:0.0'], /expected two different devices/],
-    [['model:0.0', 'model:1.0', 'model:2.0'], /expected at most 2 addresses, got 3/],
+    [['model:0.0', 'model:1.0', 'model:2.0'], /expected at most 2 arguments beside options, got 3/],
   ])('%j is bad usage', async (argv, message) => {
     const run = async (): Promise<number> => l2fwd.run(parseCommandLine(l2fwd, argv));
     await expect(run()).rejects.toThrow(UsageError);

@@ -26,7 +26,8 @@ function expectOneLine({ stderr }: Ending, pattern: RegExp): void {
 
 describe('bad usage', () => {
   test.concurrent.each([
-    [[], /expected a command \(l2fwd, .*model.*\), got no command/],
+    [['help', 'forward'], /expected a command \(l2fwd, .*\), got 'forward'/],
+    [['toString'], /expected a command \(l2fwd, .*\), got 'toString'/],
     [['forward'], /expected a command \(l2fwd, .*\), got 'forward'/],
     [['l2fwd', '--bogus'], /Unknown option '--bogus'; see 'ixy l2fwd --help'/],
     [['l2fwd', '--batch'], /'--batch <value>' argument missing; see 'ixy l2fwd --help'/],
@@ -52,7 +53,10 @@ describe('bad usage', () => {
     [['l2fwd', 'model:0.0', 'model:0.0'], /expected two different devices, got model:0.0 twice/],
     [['l2fwd', 'model:0.0', 'model:9.0'], /model:P.V: expected ports 0 to 7/],
     [['l2fwd', 'model:0.0', 'model:1.64'], /expected an integer from 1 to 63, got '65'/],
-    [['l2fwd', 'a', 'b', 'c'], /expected at most 2 addresses, got 3: a b c/],
+    [
+      ['l2fwd', 'a', 'b', 'c'],
+      /l2fwd: expected at most 2 arguments beside options, got 3: a b c; see/,
+    ],
     [
       ['l2fwd', '--port0', 'gen', 'vfio-user:/a.sock', 'vfio-user:/b.sock'],
       /--port0 and --port1: expected no addresses beside them/,
@@ -66,7 +70,14 @@ describe('bad usage', () => {
     [['model', '--vfs', '64'], /--vfs: expected an integer from 1 to 63, got '64'/],
     [['model', '--pf', 'windows'], /--pf: expected linux-6.1, .*got 'windows'/],
     [['model', '--mac', '0.0=ff:ff:ff:ff:ff:ff'], /--mac: expected a unicast MAC/],
-    [['model', 'here'], /model: expected at most 0 addresses, got 1: here/],
+    [['model', 'here'], /model: expected options only, got 1: here/],
+    [['pktgen', 'a', 'b'], /^ixy: pktgen: expected at most 1 argument beside options, got 2: a b/],
+    [['bind'], /^ixy: bind: expected a PCI address, got none/],
+    [['bind', '--vfs', '1', '03:00.0', '04:00.0'], /^ixy: bind --vfs: expected one PF, got/],
+    [['unbind', 'eth0'], /^ixy: unbind: expected a PCI address such as .*got 'eth0'/],
+    [['preload'], /^ixy: preload: expected -- PROGRAM ARGS, got no program/],
+    [['pktgen', '03:10.0', '--port0', 'gen'], /--port0: expected model:PORT.VF or no address/],
+    [['dump', '03:10.0', '--port0', 'gen'], /--port0: expected model:PORT.VF or no address/],
   ])('ixy %j is refused with status 2', async (argv, pattern) => {
     const program = processes.ixy(...argv);
     const ending = await program.end();

@@ -1,7 +1,7 @@
 // The options and help of `ixy list`, `ixy bind` and `ixy unbind`.
 
 import { type Command, HELP_OPTION, type OptionSpec, textOption } from '../arguments.ts';
-import { printable } from '../run/printable.ts';
+import { print } from '../run/print.ts';
 import { runBind, runUnbind } from './bind.ts';
 import { systemHost } from './host.ts';
 import { runList } from './list.ts';
@@ -16,10 +16,6 @@ const SYSFS_OPTION: OptionSpec = {
 const DRY_RUN_OPTION: OptionSpec = {
   type: 'boolean',
   help: 'print what would be written, change nothing',
-};
-
-const print = (line: string): void => {
-  process.stdout.write(`${printable(line)}\n`);
 };
 
 export const list: Command = {

@@ -35,16 +35,12 @@ export interface BindPlan extends UnbindPlan {
 /** @throws UsageError */
 export function unbindPlan(args: ParsedArguments, command = 'unbind'): UnbindPlan {
   if (args.positionals.length === 0) {
-    throw new UsageError(
-      `ixy ${command}: expected a PCI address, got none; \`ixy list\` shows them`,
-    );
+    throw new UsageError(`${command}: expected a PCI address, got none; \`ixy list\` shows them`);
   }
   const addresses = args.positionals.map((text) => {
     const address = pciAddress(text);
     if (address !== undefined) return address;
-    throw new UsageError(
-      `ixy ${command}: expected a PCI address such as 0000:03:10.0, got '${text}'`,
-    );
+    throw new UsageError(`${command}: expected a PCI address such as 0000:03:10.0, got '${text}'`);
   });
   return { addresses: [...new Set(addresses)], dryRun: flagOption(args, 'dry-run') };
 }
@@ -56,7 +52,7 @@ export function bindPlan(args: ParsedArguments): BindPlan {
   const owner = ownerOption(args);
   const plan = { ...unbindPlan(args, 'bind'), newVfs, owner, force: flagOption(args, 'force') };
   if (newVfs !== undefined && plan.addresses.length > 1) {
-    throw new UsageError(`ixy bind --vfs: expected one PF, got ${args.positionals.join(' ')}`);
+    throw new UsageError(`bind --vfs: expected one PF, got ${args.positionals.join(' ')}`);
   }
   return plan;
 }

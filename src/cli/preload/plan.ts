@@ -80,7 +80,7 @@ function checkDevices(devices: readonly PreloadedDevice[]): void {
 export function preloadPlan(args: ParsedArguments): PreloadPlan {
   if (args.positionals.length === 0) {
     throw new UsageError(
-      "ixy preload: expected -- PROGRAM ARGS, got no program; see 'ixy preload --help'",
+      "preload: expected -- PROGRAM ARGS, got no program; see 'ixy preload --help'",
     );
   }
   const given = args.values.device;

@@ -1,18 +1,16 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parseCommandLine } from '../../../src/cli/arguments.ts';
-import { bind, list } from '../../../src/cli/pci/command.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemHost } from '../../../src/cli/pci/host.ts';
 import { FakeMachine } from '../../support/fake-sysfs.ts';
+import { run } from '../run-ixy.ts';
 
 let folder = '';
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'ixy-host-'));
 });
 afterEach(() => {
-  vi.restoreAllMocks();
   rmSync(folder, { recursive: true });
 });
 
@@ -38,26 +36,20 @@ describe('the system host', () => {
 
 describe('--sysfs leads the commands to another tree', () => {
   /** What a whole command writes to stdout. */
-  async function output(command: typeof list, ...argv: string[]): Promise<string> {
-    let text = '';
-    vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-      text += chunk;
-      return true;
-    });
-    const status = await command.run(parseCommandLine(command, argv));
-    vi.restoreAllMocks();
+  async function output(...argv: string[]): Promise<string> {
+    const { status, stdout } = await run(...argv);
     expect(status).toBe(0);
-    return text;
+    return stdout;
   }
 
   it('list and bind', async () => {
     const machine = new FakeMachine();
     try {
       machine.add('0000:03:10.0', { device: '10ed', group: 7 });
-      expect(await output(list, '--sysfs', machine.sysfs)).toContain(
+      expect(await output('list', '--sysfs', machine.sysfs)).toContain(
         'got one bound to no driver; run `sudo ixy bind 0000:03:10.0`\n',
       );
-      expect(await output(bind, '--sysfs', machine.sysfs, '--dry-run', '03:10.0')).toBe(
+      expect(await output('bind', '--sysfs', machine.sysfs, '--dry-run', '03:10.0')).toBe(
         `echo vfio-pci > ${machine.sysfs}/bus/pci/devices/0000:03:10.0/driver_override\n` +
           `echo 0000:03:10.0 > ${machine.sysfs}/bus/pci/drivers_probe\n`,
       );
