@@ -3,8 +3,12 @@
 
 import { ERRNO, errnoName } from './linux.ts';
 
-/** What to do where the system as a whole has no more to give, whatever it was asked for. */
+/** What is wrong and what to do, where that is the same whatever the system was asked for. */
 const CURES: Readonly<Record<number, string>> = {
+  [ERRNO.ENOENT]: 'there is no such file or folder',
+  [ERRNO.ENOTDIR]: 'a part of this path is a file, not a folder',
+  [ERRNO.EISDIR]: 'this is a folder; give the name of a file',
+  [ERRNO.EACCES]: 'this user has no right to it; use another place, or run as a user who has',
   [ERRNO.EMFILE]:
     'this process has as many files open as it may; raise the limit (`ulimit -n`, LimitNOFILE= of a systemd unit), or use fewer VFs',
   [ERRNO.ENFILE]:
@@ -17,7 +21,7 @@ const CURES: Readonly<Record<number, string>> = {
     'no memory or address space is left; raise the limit (`ulimit -v`, the cgroup of the container), or use fewer VFs and smaller mempools',
 };
 
-/** What to do about an errno that means a shortage of the system; '' for any other. */
+/** What to do about an errno, as far as that does not depend on what was done; '' for any other. */
 export function cureFor(errno: number): string {
   return CURES[errno] ?? '';
 }

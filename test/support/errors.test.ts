@@ -10,6 +10,10 @@ describe('VfioError', () => {
     ['EROFS', /the file system is read-only; use a folder on another one .*TMPDIR/],
     ['EDQUOT', /the disk quota is used up; free space/],
     ['ENOSPC', /the disk is full; free space/],
+    ['ENOENT', /there is no such file or folder$/],
+    ['ENOTDIR', /a part of this path is a file, not a folder$/],
+    ['EISDIR', /this is a folder; give the name of a file$/],
+    ['EACCES', /this user has no right to it; use another place/],
     ['ENOMEM', /no memory or address space is left; raise the limit .*ulimit -v/],
   ] as const)('says what to do about %s where its thrower does not', (name, cure) => {
     const error = new VfioError('make it', ERRNO[name], '/it');
