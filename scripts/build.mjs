@@ -136,8 +136,8 @@ async function bundleProgram(root, name) {
   const bundle = await rolldown({
     input,
     platform: 'node',
-    // main.js knows a wrong command line of a command by the class of the error.
-    external: [/^node:/, /arguments\.js$/],
+    // What main.js shares with every command: the class of errors of the command line, and the state of the output.
+    external: [/^node:/, /arguments\.js$/, /run\/output\.js$/],
     plugins: [places],
   });
   try {

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { cureFor } from '../support/errors.ts';
 import { type Command, helpOf, parseCommandLine, UsageError } from './arguments.ts';
+import { finishOutput, watchOutput } from './run/output.ts';
 import { print, printable } from './run/print.ts';
 
 const USAGE_STATUS = 2;
@@ -97,9 +98,7 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
 
 /** Says what went wrong in one line. @returns the exit status */
 function failed(error: NodeJS.ErrnoException): number {
-  const { message, errno = 0, code } = error;
-  // The reader of our output went away: nobody is left to tell.
-  if (code === 'EPIPE') return 0;
+  const { message, errno = 0 } = error;
   // Negative in the errors of Node.js only; those of this project bear their cure already.
   const cure = cureFor(-errno);
   process.stderr.write(`ixy: ${printable(message)}${cure === '' ? '' : `: ${cure}`}\n`);
@@ -109,8 +108,11 @@ function failed(error: NodeJS.ErrnoException): number {
     : 1;
 }
 
+watchOutput();
+let status: number;
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  status = await main(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = failed(error as Error);
+  status = failed(error as Error);
 }
+process.exitCode = await finishOutput(status);

@@ -1,10 +1,6 @@
 // What a command that ends by itself prints. Text that came from outside, such as the name of a network interface, is
 // made fit for a terminal. Commands that run for a while print through their session.
 
-import { writeFileSync } from 'node:fs';
-
-const STDOUT = 1;
-
 /** The characters that a terminal may take for a command: all control characters but line ends and tabs. */
 const CONTROL = /[^\P{Cc}\n\t]/gu;
 
@@ -13,10 +9,7 @@ export function printable(text: string): string {
   return text.replace(CONTROL, '?');
 }
 
-/**
- * Prints lines on standard output, all of them before it returns.
- * @throws Error with the errno where they cannot be written
- */
+/** Prints lines on standard output; output.ts sees to it that they arrive. */
 export function print(text: string): void {
-  writeFileSync(STDOUT, `${printable(text)}\n`);
+  process.stdout.write(`${printable(text)}\n`);
 }

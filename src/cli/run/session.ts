@@ -1,6 +1,8 @@
 // The outer life of a command that runs for a while: start, a tick a second,
 // an end by duration, signal, closed pipe or failure, and what exit status that makes.
 
+import { hurryOutput } from './output.ts';
+
 /** How often the devices are looked at, so that a lost one ends the command within a second. */
 const CHECK_MS = 250;
 
@@ -29,10 +31,8 @@ export class Session {
   private finish: (() => void) | undefined;
   private finished = false;
   private afterwards = (): void => {};
-  private readonly onSignal = (): void => this.stopAll();
-  private readonly onPipe = (error: Error): void => {
-    // The reader of our output went away: nobody is left to report to, but the devices are still closed in order.
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') this.failure ??= error;
+  private readonly onSignal = (): void => {
+    hurryOutput();
     this.stopAll();
   };
 
@@ -42,7 +42,8 @@ export class Session {
     const { exitWithStdin = false } = options;
     for (const signal of SIGNALS) process.on(signal, exitWithStdin ? () => {} : this.onSignal);
     if (exitWithStdin) this.followStdin();
-    process.stdout.on('error', this.onPipe);
+    // Nobody is left to report to, but the devices are still closed in order.
+    process.stdout.on('error', () => this.stopAll());
   }
 
   /** Time starts to count. */
@@ -119,7 +120,12 @@ export class Session {
   }
 
   private followStdin(): void {
-    for (const event of ['end', 'close', 'error']) process.stdin.on(event, () => this.end());
+    for (const event of ['end', 'close', 'error']) {
+      process.stdin.on(event, () => {
+        hurryOutput();
+        this.end();
+      });
+    }
     process.stdin.resume();
     // A pipe that stays open must not keep a process alive that ended for another reason.
     (process.stdin as Partial<{ unref(): void }>).unref?.();
