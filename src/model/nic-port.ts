@@ -136,6 +136,8 @@ export class NicPort {
         sinkGaps: 0,
         sinkDuplicates: 0,
         sinkCorrupt: 0,
+        skipped: 0,
+        unwritten: 0,
       };
       engine.addCounters(row);
       this.switch.wire.addCounters(vf, row);
@@ -182,7 +184,7 @@ export class NicPort {
       ingress,
       batch: parts.memory.batch,
       vfMac: (vf) => this.vfMac(vf),
-      onError: (message) => parts.log.warn(`port ${index}: ${message}`),
+      onError: (message) => parts.recorder.failure(`port ${index}: ${message}`),
     });
   }
 

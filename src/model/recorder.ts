@@ -39,6 +39,8 @@ const KEPT = 1000;
 export class Recorder {
   readonly violations: Violation[] = [];
   readonly faults: IommuFault[] = [];
+  /** What went wrong with what is plugged into a port: a file that is damaged, a disk that is full. */
+  readonly failures: string[] = [];
   /** How many there were, kept or not. */
   violationCount = 0;
   faultCount = 0;
@@ -46,6 +48,11 @@ export class Recorder {
 
   constructor(log: Log) {
     this.log = log;
+  }
+
+  failure(message: string): void {
+    if (this.failures.length < KEPT) this.failures.push(message);
+    this.log.warn(message);
   }
 
   violation(violation: Violation): void {

@@ -24,6 +24,10 @@ export interface PortCounters {
   sinkGaps: number;
   sinkDuplicates: number;
   sinkCorrupt: number;
+  /** Frames of a capture that were not offered. */
+  skipped: number;
+  /** Frames meant for a capture that are not known to have reached it. */
+  unwritten: number;
 }
 
 /** What happened to a frame that a port offered. */

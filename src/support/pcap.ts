@@ -179,6 +179,8 @@ export class PcapWriter {
   readonly path: string;
   /** Frames taken, written out or still buffered. */
   frames = 0;
+  /** Of these, the frames that the kernel has. */
+  written = 0;
   private readonly fd: number;
   private open = true;
   private readonly put: (bytes: Uint8Array, from: number, length: number) => number;
@@ -261,6 +263,7 @@ export class PcapWriter {
       if (taken === 0) break;
       done += taken;
     }
+    if (done === this.used) this.written = this.frames;
     this.used = 0;
   }
 

@@ -21,6 +21,7 @@ const DEVICE_FIELDS = [
 const PORT_FIELDS = [
   ...['port', 'vf', 'offered', 'delivered', 'missedNoDescriptor', 'missedDisabled', 'spoofed'],
   ...['filtered', 'iommuFaults', 'sinkReceived', 'sinkGaps', 'sinkDuplicates', 'sinkCorrupt'],
+  ...['skipped', 'unwritten'],
 ];
 
 interface Report {

@@ -36,7 +36,12 @@ export async function serve(plan: ModelPlan): Promise<number> {
     });
     // Where nobody is told, the loop need not be held up.
     const intervalSeconds = plan.json || plan.verbose ? plan.intervalSeconds : 0;
-    report(await runModel({ nic, server, stop, intervalSeconds, report }), true);
+    const idle = await runModel({ nic, server, stop, intervalSeconds, report });
+    // Before the last report, since a full disk may show only when a file is closed.
+    nic.close();
+    report(idle, true);
+    const { failures } = nic.recorder;
+    if (failures.length > 0) session.fail(new Error(failures.join('; ')));
   } finally {
     model.close();
   }

@@ -63,18 +63,6 @@ function summary({ sent, received, gaps, duplicates, corrupt, skipped }: Generat
   return `generator: sent ${sent}, received ${received}; ${checks}`;
 }
 
-async function startModel(plan: PktgenPlan, session: Session): Promise<HostedModel | undefined> {
-  if (plan.model === undefined) return undefined;
-  const model = await HostedModel.start(plan.model, plan.intervalSeconds, (error) =>
-    session.fail(error),
-  );
-  if (!plan.json) {
-    const why = plan.byItself ? 'no address given: ' : '';
-    session.print(`${why}started a software 82599, ports ${plan.model.ports.join(' and ')}`);
-  }
-  return model;
-}
-
 async function run(args: ParsedArguments): Promise<number> {
   const plan = pktgenPlan(args);
   // A file that is no capture is better found before a device is opened.
@@ -88,7 +76,7 @@ async function run(args: ParsedArguments): Promise<number> {
     for (const vf of devices) vf.close();
   };
   try {
-    model = await startModel(plan, session);
+    model = await HostedModel.startFor(plan, session);
     warnOfFewCpus(model === undefined ? 1 : 2);
     const names = plan.rxAddress === null ? [plan.address] : [plan.address, plan.rxAddress];
     for (const name of names) {

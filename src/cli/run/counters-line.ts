@@ -14,6 +14,8 @@ export function countersLine(row: NicCounters): string {
       ['gaps', row.sinkGaps],
       ['duplicates', row.sinkDuplicates],
       ['corrupt', row.sinkCorrupt],
+      ['not played', row.skipped],
+      ['not written', row.unwritten],
     ] as const
   )
     .filter(([, count]) => count > 0)

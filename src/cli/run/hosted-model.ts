@@ -23,6 +23,8 @@ const READY_MS = 10_000;
 /** The model reports within a second of being told to end. */
 const FINISH_MS = 3000;
 const USAGE_STATUS = 2;
+/** What a warning of `ixy model` starts with. */
+const WARNING = 'ixy model: ';
 const NEWEST_PF: PfPersonality = 'linux-7.3';
 
 /** What to plug into each port, and how many VFs each has. */
@@ -55,13 +57,10 @@ export class HostedModel {
   private ready: (() => void) | undefined;
   private errors = '';
   private finishing = false;
+  private readonly session: Session;
 
-  /** @param onLost called when the model ends without having been told to */
-  private constructor(
-    setup: HostedModelSetup,
-    intervalSeconds: number,
-    onLost: (error: Error) => void,
-  ) {
+  private constructor(setup: HostedModelSetup, intervalSeconds: number, session: Session) {
+    this.session = session;
     // Made and removed by the model, so that it goes too where this process is killed.
     this.folder = join(tmpdir(), `ixy-model-${process.pid}-${Math.random().toString(36).slice(2)}`);
     const args = [MAIN, 'model', '--json', '--exit-with-stdin', '--dir', this.folder];
@@ -75,10 +74,10 @@ export class HostedModel {
     const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
     this.child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.child.stdin?.on('error', () => {});
-    this.child.stderr?.on('data', (text: Buffer) => {
-      this.errors = (this.errors + text.toString()).slice(-4096);
-    });
     // Node.js makes no pipes at all where it is out of files; the error follows.
+    if (this.child.stderr) {
+      createInterface({ input: this.child.stderr }).on('line', (line) => this.relay(line));
+    }
     if (this.child.stdout) {
       createInterface({ input: this.child.stdout }).on('line', (line) => this.take(line));
     }
@@ -87,10 +86,12 @@ export class HostedModel {
         this.errors = `${error.message}: ${cureFor(-(error.errno ?? 0))}`;
         resolve(1);
       });
-      this.child.once('exit', (code, signal) => {
-        if (!this.finishing && this.ready === undefined) {
-          const how = signal === null ? `status ${code}` : signal;
-          onLost(new Error(`the model ended by itself (${how}) ${this.errors.trim()}`.trim()));
+      // Not 'exit': its last report may come after that.
+      this.child.once('close', (code, signal) => {
+        const how = signal === null ? `status ${code}` : signal;
+        if (this.finishing) this.errors ||= `the model ended with ${how}`;
+        else if (this.ready === undefined) {
+          session.fail(new Error(`the model ended by itself (${how}) ${this.errors}`.trim()));
         }
         resolve(code ?? 1);
       });
@@ -109,8 +110,7 @@ export class HostedModel {
     print = (line: string): void => session.print(line),
   ): Promise<HostedModel | undefined> {
     if (setup === undefined) return undefined;
-    const onLost = (error: Error): void => session.fail(error);
-    const model = await HostedModel.start(setup, intervalSeconds, onLost);
+    const model = await HostedModel.start(setup, intervalSeconds, session);
     const why = byItself ? 'no address given: ' : '';
     if (!json) print(`${why}started a software 82599, ports ${setup.ports.join(' and ')}`);
     return model;
@@ -121,17 +121,17 @@ export class HostedModel {
    * @param intervalSeconds between two of its reports; 0: only the last one
    * @throws UsageError for a wrong SPEC, Error where it does not come up
    */
-  static async start(
+  private static async start(
     setup: HostedModelSetup,
     intervalSeconds: number,
-    onLost: (error: Error) => void,
+    session: Session,
   ): Promise<HostedModel> {
     if (setup.ports.length > MAX_PORTS) {
       throw new UsageError(
         `model:P.V: expected ports 0 to ${MAX_PORTS - 1}, got addresses that need ${setup.ports.length} ports`,
       );
     }
-    const model = new HostedModel(setup, intervalSeconds, onLost);
+    const model = new HostedModel(setup, intervalSeconds, session);
     let timer: NodeJS.Timeout | undefined;
     const outcome = await Promise.race([
       new Promise<'ready'>((resolve) => {
@@ -146,12 +146,11 @@ export class HostedModel {
     model.ready = undefined;
     if (outcome === 'ready') return model;
     await model.close();
-    const said = model.errors.trim().replace(/^ixy: /, '');
-    if (outcome === USAGE_STATUS) throw new UsageError(said);
+    if (outcome === USAGE_STATUS) throw new UsageError(model.errors);
     throw new Error(
       outcome === 'late'
         ? `the model was not ready after ${READY_MS} ms`
-        : `the model did not start: ${said}`,
+        : `the model did not start: ${model.errors}`,
     );
   }
 
@@ -162,14 +161,24 @@ export class HostedModel {
     return `vfio-user:${join(this.folder, `p${parsed.port}v${parsed.vf}.sock`)}`;
   }
 
-  /** Ends the model, whose VFs have been closed, and takes its last report into `rows`. Bounded. */
+  /**
+   * Ends the model, whose VFs have been closed, and takes its last report into `rows`. Bounded. A model that could not
+   * read or write all it was to, and says so by its exit status, makes the session a failed one.
+   */
   async close(): Promise<void> {
     this.finishing = true;
     this.child.stdin?.end();
     const timer = setTimeout(() => this.child.kill('SIGKILL'), FINISH_MS);
-    await this.exited;
+    const status = await this.exited;
     clearTimeout(timer);
+    if (status !== 0) this.session.fail(new Error(this.errors));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Hands on what the model warns of; what else it says is the reason for its end. */
+  private relay(line: string): void {
+    if (line.startsWith(WARNING)) process.stderr.write(`${line}\n`);
+    else this.errors = `${this.errors}\n${line.replace(/^ixy: /, '')}`.trim().slice(-4096);
   }
 
   private take(line: string): void {

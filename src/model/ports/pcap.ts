@@ -18,7 +18,7 @@ export class PcapPort implements WirePort, FinitePort {
   readonly linkUp = true;
   /** Frames of the capture that were not offered: empty, or longer than 16,384 bytes. */
   skipped = 0;
-  /** Frames that left the chip and could not be written. */
+  /** Frames that left the chip and are not known to be in the file: all that a failed write was to bring there. */
   unwritten = 0;
   private readonly context: WireContext;
   private readonly pcap: PcapSpec;
@@ -86,7 +86,8 @@ export class PcapPort implements WirePort, FinitePort {
         this.writer.append(u8.subarray(offset, offset + lengths[i]), seconds, nanoseconds);
       } catch (error) {
         this.unwritten += n - i;
-        this.abandonOutput(error);
+        this.report(error);
+        this.closeOutput();
         return;
       }
     }
@@ -94,6 +95,9 @@ export class PcapPort implements WirePort, FinitePort {
 
   addCounters(vf: number, counters: PortCounters): void {
     counters.offered += this.offered[vf];
+    if (vf !== this.pcap.vf) return;
+    counters.skipped += this.skipped;
+    counters.unwritten += this.unwritten;
   }
 
   /** Writes the rest out; a disk error goes to `onError`. Idempotent. */
@@ -101,13 +105,7 @@ export class PcapPort implements WirePort, FinitePort {
     this.reader?.close();
     this.reader = null;
     this.staged = 0;
-    const writer = this.writer;
-    this.writer = null;
-    try {
-      writer?.close();
-    } catch (error) {
-      this.report(error);
-    }
+    this.closeOutput();
   }
 
   /** Offers the staged frame. @returns false where it has to wait */
@@ -164,15 +162,16 @@ export class PcapPort implements WirePort, FinitePort {
     this.fruitful = false;
   }
 
-  private abandonOutput(error: unknown): void {
-    const writer = this.writer;
+  private closeOutput(): void {
+    const { writer } = this;
+    if (writer === null) return;
     this.writer = null;
-    this.report(error);
     try {
-      writer?.close();
-    } catch (closing) {
-      this.report(closing);
+      writer.close();
+    } catch (error) {
+      this.report(error);
     }
+    this.unwritten += writer.frames - writer.written;
   }
 
   private report(error: unknown): void {

@@ -119,6 +119,7 @@ describe('ixy model', () => {
     expect(Object.keys((last.ports as object[])[0] ?? {})).toEqual([
       ...['port', 'vf', 'offered', 'delivered', 'missedNoDescriptor', 'missedDisabled', 'spoofed'],
       ...['filtered', 'iommuFaults', 'sinkReceived', 'sinkGaps', 'sinkDuplicates', 'sinkCorrupt'],
+      ...['skipped', 'unwritten'],
     ]);
   });
 

@@ -118,6 +118,8 @@ export function countersOf(port: WirePort, vf = 0): PortCounters {
     sinkGaps: 0,
     sinkDuplicates: 0,
     sinkCorrupt: 0,
+    skipped: 0,
+    unwritten: 0,
   };
   port.addCounters(vf, counters);
   return counters;
