@@ -6,6 +6,7 @@ import { type LatencyCounts, type LatencyRow, latencyRow } from '../../model/por
 import { formatMac } from '../../support/mac.ts';
 import { countersLine } from '../run/counters-line.ts';
 import { latencyLine } from '../run/latency-line.ts';
+import { scaled } from '../run/scaled.ts';
 import type { Session } from '../run/session.ts';
 import type { ModelPlan } from './plan.ts';
 
@@ -79,9 +80,10 @@ export class Printer {
 
   private rates(row: NicCounters, i: number, seconds: number): string {
     const elapsed = Math.max(seconds - this.lastSeconds, 1e-3);
-    const mpps = (now: number, before = 0): string => ((now - before) / elapsed / 1e6).toFixed(2);
+    const rate = (now: number, before = 0): string => scaled((now - before) / elapsed, 'pps');
     const last = this.last[i];
-    return `[p${row.port}v${row.vf}] to VF: ${mpps(row.delivered, last?.delivered)} Mpps, came back: ${mpps(row.sinkReceived, last?.sinkReceived)} Mpps`;
+    const toVf = rate(row.delivered, last?.delivered);
+    return `[p${row.port}v${row.vf}] to VF: ${toVf}, came back: ${rate(row.sinkReceived, last?.sinkReceived)}`;
   }
 
   private line(value: object): void {

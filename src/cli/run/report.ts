@@ -7,6 +7,7 @@ import type { NicCounters } from '../../model/nic.ts';
 import type { LatencyRow } from '../../model/ports/latency.ts';
 import { countersLine } from './counters-line.ts';
 import { latencyLine } from './latency-line.ts';
+import { scaled } from './scaled.ts';
 import type { Session } from './session.ts';
 
 /** Preamble, start delimiter, gap: what a frame costs on the wire beside its bytes and CRC. */
@@ -90,26 +91,21 @@ export class DeviceMeter {
   }
 }
 
-/** A device as one line: "[model:0.0] RX: 7.44 Mpps, 5000 Mbit/s; TX: ...", Mbit/s with wire overhead. */
+/** A device as one line: "[model:0.0] RX: 7.44 Mpps, 5.00 Gbit/s; TX: ...", the bits with what a frame costs on the wire. */
 export function deviceLine(
   now: DeviceReport,
   before: DeviceReport | undefined,
   seconds: number,
 ): string {
-  const mbit = (packets: number, bytes: number): string => {
-    const wire = bytes + packets * (WIRE_OVERHEAD_BYTES + CRC_BYTES);
-    return seconds > 0 ? ((wire * 8) / seconds / 1e6).toFixed(0) : '0';
+  const rates = (packets: number, bytes: number): string => {
+    const bits = (bytes + packets * (WIRE_OVERHEAD_BYTES + CRC_BYTES)) * 8;
+    const rate = (count: number): number => (seconds > 0 ? count / seconds : 0);
+    return `${scaled(rate(packets), 'pps')}, ${scaled(rate(bits), 'bit/s')}`;
   };
-  const rxBits = mbit(
-    now.rxPackets - (before?.rxPackets ?? 0),
-    now.rxBytes - (before?.rxBytes ?? 0),
-  );
-  const txBits = mbit(
-    now.txPackets - (before?.txPackets ?? 0),
-    now.txBytes - (before?.txBytes ?? 0),
-  );
-  const down = now.link ? '' : ' (link down)';
-  return `[${now.device}]${down} RX: ${now.rxMpps.toFixed(2)} Mpps, ${rxBits} Mbit/s; TX: ${now.txMpps.toFixed(2)} Mpps, ${txBits} Mbit/s`;
+  const { rxPackets = 0, rxBytes = 0, txPackets = 0, txBytes = 0 } = before ?? {};
+  const rx = rates(now.rxPackets - rxPackets, now.rxBytes - rxBytes);
+  const tx = rates(now.txPackets - txPackets, now.txBytes - txBytes);
+  return `[${now.device}]${now.link ? '' : ' (link down)'} RX: ${rx}; TX: ${tx}`;
 }
 
 /** A device that a command reports on. */
