@@ -49,7 +49,9 @@ async function openDevice(
 export async function open(address: string, options: OpenOptions = {}): Promise<IxgbeVf> {
   const { model, ...vfOptions } = options;
   const device = await openDevice(address, model, options.log ?? silentLog);
-  return openVf(device, processArena(), vfOptions);
+  const vf = await openVf(device, processArena(), vfOptions);
+  if (device instanceof VfioUserDevice) device.started();
+  return vf;
 }
 
 /**

@@ -91,6 +91,7 @@ export async function runDump(plan: DumpPlan): Promise<number> {
     model = await HostedModel.startFor(plan, session, note);
     warnOfFewCpus(model === undefined ? 1 : 2);
     vf = await open(model?.resolve(plan.address) ?? plan.address, { rxRingSize: RX_RING });
+    session.catchSignals();
     const device = vf;
     // Only now: what cannot be opened must not cost an older capture.
     capture.create();

@@ -135,6 +135,7 @@ export async function runForwarder(
       };
       devices.push(await open(model?.resolve(address) ?? address, options));
     }
+    session.catchSignals();
     warnOfFewCpus(plan.queues + (model === undefined ? 0 : 1));
     const [a, b] = devices as [IxgbeVf, IxgbeVf];
     const report = new RunReport(

@@ -18,6 +18,7 @@ import { Printer } from './report.ts';
  */
 export async function serve(plan: ModelPlan): Promise<number> {
   const session = new Session(plan);
+  session.catchSignals();
   const say = (text: string): void => void process.stderr.write(`ixy model: ${text}\n`);
   const saySome = plan.verbose ? say : (): void => {};
   const log = { debug: saySome, info: saySome, warn: say };

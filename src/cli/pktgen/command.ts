@@ -83,6 +83,7 @@ async function run(args: ParsedArguments): Promise<number> {
       const options = { rxRingSize: RX_RING, maxFrame: plan.maxFrame, stuckAfterMs: STUCK_MS };
       devices.push(await open(model?.resolve(name) ?? name, options));
     }
+    session.catchSignals();
     const [vf, other] = devices;
     if (other === undefined && plan.destination === null && plan.replay === null) {
       process.stderr.write(

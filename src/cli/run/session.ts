@@ -25,6 +25,7 @@ export interface SessionOptions {
 export class Session {
   private readonly durationSeconds: number;
   private readonly intervalSeconds: number;
+  private readonly exitWithStdin: boolean;
   private startMs = performance.now();
   private endMs = 0;
   private failure: Error | undefined;
@@ -39,11 +40,19 @@ export class Session {
   constructor(options: SessionOptions) {
     this.durationSeconds = options.durationSeconds;
     this.intervalSeconds = options.intervalSeconds ?? 1;
-    const { exitWithStdin = false } = options;
-    for (const signal of SIGNALS) process.on(signal, exitWithStdin ? () => {} : this.onSignal);
-    if (exitWithStdin) this.followStdin();
+    this.exitWithStdin = options.exitWithStdin ?? false;
+    if (this.exitWithStdin) this.followStdin();
     // Nobody is left to report to, but the devices are still closed in order.
     process.stdout.on('error', () => this.stopAll());
+  }
+
+  /**
+   * Signals end the session in order from now on. To be called once the devices are open: until then a signal ends the
+   * process at once, as it does by default, since a request to a server that does not answer would hold up any handler,
+   * and there is nothing yet to report or to put in order.
+   */
+  catchSignals(): void {
+    for (const signal of SIGNALS) process.on(signal, this.exitWithStdin ? () => {} : this.onSignal);
   }
 
   /** Time starts to count. */

@@ -38,8 +38,15 @@ export const ADDRESS_PREFIX = 'vfio-user:';
 export interface VfioUserOptions {
   /** Deadline of one request, ms, 1 to 2**31-1. Default 5000. */
   readonly timeoutMs?: number;
+  /** Deadline of all requests together until `started`, ms. Default: there is none. */
+  readonly startMs?: number;
   readonly log?: Log;
 }
+
+/** A model that is started on a busy machine opens within a second. */
+const START_MS = 10_000;
+/** The steps of a close are many, and each would wait for its own deadline. */
+const CLOSE_MS = 5000;
 
 /** What Iova can hold; the protocol itself names no ranges. */
 const IOVA_RANGES: readonly IovaRange[] = [{ first: 0, last: 2 ** 39 - 1 }];
@@ -97,7 +104,7 @@ export class VfioUserDevice implements VfioDevice {
       throw new RangeError(`device address: expected ${ADDRESS_PREFIX}/path, got "${address}"`);
     }
     const exchange = connectSocket(path, checkedTimeout(options.timeoutMs));
-    return VfioUserDevice.over(exchange, address, arena, options);
+    return VfioUserDevice.over(exchange, address, arena, { startMs: START_MS, ...options });
   }
 
   /**
@@ -121,12 +128,18 @@ export class VfioUserDevice implements VfioDevice {
       exchange.close();
       throw error;
     }
+    if (options.startMs !== undefined) connection.limited('start', options.startMs);
     try {
       return new VfioUserDevice(address, connection, negotiate(connection), arena, log);
     } catch (error) {
       connection.close();
       throw error;
     }
+  }
+
+  /** The start is over: every request has its own deadline only. */
+  started(): void {
+    this.connection.unlimited();
   }
 
   read32(offset: number): number {
@@ -201,6 +214,7 @@ export class VfioUserDevice implements VfioDevice {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.connection.limited('close', CLOSE_MS);
     // Hanging up alone would not do: the server notices that later, and writes to memory until then.
     for (const step of this.closingSteps()) {
       if (!this.connection.usable) break;

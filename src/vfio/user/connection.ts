@@ -35,6 +35,9 @@ export class Connection {
   private readonly sendBytes: Uint8Array;
   private readonly replyBytes: Uint8Array;
   private lastId = 0;
+  /** When all requests have to be done, by performance.now(), where there is such a time; and what takes until then. */
+  private limit: { readonly endMs: number; readonly ms: number; readonly phase: string } | null =
+    null;
   /** Why nothing can be sent any more; empty while it can. */
   private ended = '';
 
@@ -58,6 +61,21 @@ export class Connection {
     return this.ended === '';
   }
 
+  /**
+   * Gives all requests from now on one deadline, besides that of each, until `unlimited`: many slow answers are no
+   * better than none.
+   * @param ms more than 0
+   * @param phase what the requests are for, in messages: "start"
+   */
+  limited(phase: string, ms: number): void {
+    this.limit = { endMs: performance.now() + ms, ms, phase };
+  }
+
+  /** Each request has its own deadline only. */
+  unlimited(): void {
+    this.limit = null;
+  }
+
   /** Id for the next message, 0..65535; other than the one before. */
   nextId(): number {
     this.lastId = (this.lastId + 1) & 0xffff;
@@ -71,6 +89,8 @@ export class Connection {
   exchangeRaw(length: number, fds: Int32Array | null, fdCount: number): number {
     this.replyFds[0] = 0;
     if (this.ended !== '') return -ERRNO.ENOTCONN;
+    const leftMs = this.leftMs();
+    if (leftMs <= 0) return -ERRNO.ETIMEDOUT;
     return this.exchange.request(
       this.sendBytes,
       length,
@@ -78,7 +98,7 @@ export class Connection {
       fdCount,
       this.replyBytes,
       this.replyFds,
-      this.timeoutMs,
+      Math.min(this.timeoutMs, leftMs),
     );
   }
 
@@ -166,9 +186,19 @@ export class Connection {
     this.onEnd();
   }
 
+  /** Milliseconds until the limit, whole ones. */
+  private leftMs(): number {
+    if (this.limit === null) return Number.POSITIVE_INFINITY;
+    return Math.ceil(this.limit.endMs - performance.now());
+  }
+
   private transportDetail(errno: number, name: string): string {
     switch (errno) {
       case ERRNO.ETIMEDOUT:
+        if (this.limit !== null && this.leftMs() <= 1) {
+          const { phase, ms } = this.limit;
+          return `${name}: expected the whole ${phase} to take at most ${ms} ms, got more; the server hangs or is overloaded`;
+        }
         return `${name}: expected a reply within ${this.timeoutMs} ms, got none; the server hangs or is overloaded`;
       case ERRNO.ECONNRESET:
         return `${name}: expected a reply, got the end of the stream; the server ended or refused this client`;

@@ -332,3 +332,36 @@ test('once the server is lost even shared pages throw, instead of showing stale 
   device.close();
   expect(server.closed).toBe(1);
 });
+
+describe('a server that answers in time, but slowly', () => {
+  /** Answers after `delayMs`. */
+  function slow(delayMs: number): ScriptedServer {
+    const server = new ScriptedServer(bar);
+    server.twist = (_, answer) => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, delayMs);
+      return answer;
+    };
+    return server;
+  }
+
+  test('is given up when the whole start takes too long', () => {
+    const server = slow(30);
+    const { errno, message } = thrownBy(() =>
+      VfioUserDevice.over(server, ADDRESS, arena, { startMs: 75 }),
+    );
+    expect(errno).toBe(110);
+    expect(message).toMatch(/expected the whole start to take at most 75 ms, got more/);
+    expect(server.takeCommands()).toHaveLength(3);
+    expect(server.closed).toBe(1);
+  });
+
+  test('may be as slow afterwards as one request may', () => {
+    const server = slow(10);
+    const device = VfioUserDevice.over(server, ADDRESS, arena, { startMs: 200 });
+    device.started();
+    for (let i = 0; i < 20; i++) device.read32(0);
+    server.twist = (_, answer) => answer;
+    device.close();
+    expect(server.closed).toBe(1);
+  });
+});
