@@ -15,8 +15,9 @@ import {
 } from '../arguments.ts';
 import { HostedModel } from '../run/hosted-model.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
+import { scaled } from '../run/scaled.ts';
 import { Session } from '../run/session.ts';
-import { Generator, type GeneratorReport } from './generator.ts';
+import { Generator } from './generator.ts';
 import { type PktgenPlan, pktgenPlan } from './plan.ts';
 
 const LINK_MS = 5000;
@@ -55,12 +56,23 @@ function introduce(session: Session, plan: PktgenPlan, devices: readonly IxgbeVf
   session.print(`${from} -> ${to}`);
 }
 
-function summary({ sent, received, gaps, duplicates, corrupt, skipped }: GeneratorReport): string {
+function summary(generator: Generator): string {
+  const { sent, received, gaps, duplicates, corrupt, skipped } = generator.report();
   const checks =
     gaps === null
       ? `${skipped} frames of the capture not played`
       : `${gaps} gaps, ${duplicates} duplicates, ${corrupt} corrupt`;
-  return `generator: sent ${sent}, received ${received}; ${checks}`;
+  const left = generator.left === 0 ? '' : ` (${generator.left} more stayed in the tx ring)`;
+  return `generator: sent ${sent}${left}, received ${received}; ${checks}`;
+}
+
+/** Says on stderr, or under --strict by the exit status, that the rate was not reached. */
+function judgeRate({ rate, strict }: PktgenPlan, generator: Generator, session: Session): void {
+  const got = generator.missedRate();
+  if (rate === null || got === undefined) return;
+  const text = `--rate: expected ${scaled(rate, 'pps')}, got ${scaled(got, 'pps')}; the device or this CPU takes no more`;
+  if (strict) session.fail(new Error(text));
+  else process.stderr.write(`warning: ${text}\n`);
 }
 
 async function run(args: ParsedArguments): Promise<number> {
@@ -105,7 +117,8 @@ async function run(args: ParsedArguments): Promise<number> {
     await closeDevices();
     await model?.close();
     report.final(last, model?.rows);
-    if (!plan.json) session.print(summary(generator.report()));
+    if (!plan.json) session.print(summary(generator));
+    judgeRate(plan, generator, session);
     return session.status();
   } finally {
     await closeDevices();
@@ -136,6 +149,7 @@ export const pktgen: Command = {
       value: 'PPS',
       help: 'frames a second, such as 250k or 1.5M (default: all that go)',
     },
+    strict: { type: 'boolean', help: 'status 1 where --rate was not reached' },
     flows: { type: 'string', value: 'N', help: 'UDP flows, 1 to 16384 (default 1)' },
     count: { type: 'string', value: 'N', help: 'stop after that many frames' },
     duration: { type: 'string', value: 'SECONDS', help: 'stop after that long' },

@@ -11,8 +11,10 @@ export const COUNTS = {
   CORRUPT: 4,
   /** Frames of a capture that were not played: longer than allowed, or no frames at all. */
   SKIPPED: 5,
-  /** Of those sent: still in the tx ring when the time to wait for the device was over. */
-  LEFT: 6,
+  /** Microseconds from the start to the last frame. */
+  SENDING_US: 6,
+  /** How often, since the sending ended, every device has answered a question: the main thread counts here. */
+  ANSWERS: 7,
 } as const;
 export const COUNTS_BYTES = 64;
 

@@ -24,6 +24,12 @@ import type {
 const WORKER_FILE = new URL('./worker.js', import.meta.url);
 /** The thread looks for the last frames for at most 5 s, and opens its queues before. */
 const ENDED_MS = 7000;
+/** After a signal the thread is done within 0.3 s, unless a device takes longer to answer. */
+const LATE_MS = 2000;
+/** Between two questions to the devices while the last frames are awaited. */
+const ASK_MS = 2;
+/** Share of a rate that counts as all of it. */
+const REACHED = 0.99;
 const BROADCAST = new Uint8Array(6).fill(0xff);
 
 const receiver = (queue: QueueHandle, { handle }: Mempool): ReceiverData => ({
@@ -51,6 +57,9 @@ export class Generator {
   private readonly counts = processArena().allocateControl(COUNTS_BYTES) >>> 3;
   private readonly plan: PktgenPlan;
   private readonly session: Session;
+  private devices: readonly IxgbeVf[] = [];
+  /** Of the frames sent: still in the tx ring when the time to wait for the device was over. */
+  left = 0;
 
   constructor(plan: PktgenPlan, session: Session) {
     this.plan = plan;
@@ -60,6 +69,7 @@ export class Generator {
   /** Starts the thread; the session's time counts from its first frame on. */
   async start(vf: IxgbeVf, other: IxgbeVf | undefined): Promise<void> {
     const { plan, session, counts } = this;
+    this.devices = other === undefined ? [vf] : [vf, other];
     const data: PktgenData = {
       tx: receiver(vf.tx[0].handle, vf.mempool),
       rx: receiver(vf.rx[0].handle, vf.mempool),
@@ -93,9 +103,12 @@ export class Generator {
   /** Sends no more, waits for what is under way, a moment after a signal and longer after the last frame. */
   async finish(): Promise<void> {
     this.session.onSignalAfterEnd(() => this.threads.tell(STOP.ALL));
+    const asking = setInterval(() => this.ask(), ASK_MS);
     if (this.complete) await this.threads.ended(ENDED_MS);
-    else await this.threads.stop();
-    const left = this.count(COUNTS.LEFT);
+    else await this.threads.stop(LATE_MS);
+    clearInterval(asking);
+    const left = this.pending();
+    this.left = left;
     if (this.complete && left > 0) {
       const { address } = this.plan;
       this.session.fail(
@@ -116,13 +129,42 @@ export class Generator {
     const played = this.plan.replay !== null;
     const known = (index: number): number | null => (played ? null : this.count(index));
     return {
-      sent: this.count(COUNTS.SENT) - this.count(COUNTS.LEFT),
+      sent: this.count(COUNTS.SENT) - this.left,
       received: this.count(COUNTS.RECEIVED),
       gaps: known(COUNTS.GAPS),
       duplicates: known(COUNTS.DUPLICATES),
       corrupt: known(COUNTS.CORRUPT),
       ...(played && { skipped: this.count(COUNTS.SKIPPED) }),
     };
+  }
+
+  /** The rate over the whole run, frames a second, where one was asked for and was not reached; undefined otherwise. */
+  missedRate(): number | undefined {
+    const { rate, batch } = this.plan;
+    const seconds = this.count(COUNTS.SENDING_US) / 1e6;
+    const sent = this.count(COUNTS.SENT) - this.left;
+    // A batch may be due and not yet sent.
+    if (rate === null || sent + batch >= rate * seconds * REACHED) return undefined;
+    return sent / seconds;
+  }
+
+  /** Asks every device something. A device that answers has had the time to move what is under way. */
+  private ask(): void {
+    try {
+      for (const vf of this.devices) vf.link();
+    } catch {
+      // It is lost, and moves nothing any more.
+    }
+    processArena().views.f64[this.counts + COUNTS.ANSWERS]++;
+  }
+
+  /** Frames in the tx ring; of a device that is lost they are not known. */
+  private pending(): number {
+    try {
+      return this.devices[0]?.tx[0].pending ?? 0;
+    } catch {
+      return 0;
+    }
   }
 
   private count(index: number): number {

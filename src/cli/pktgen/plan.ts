@@ -36,6 +36,8 @@ export interface PktgenPlan {
   readonly maxFrame: number;
   readonly flows: number;
   readonly rate: number | null;
+  /** A rate that was not reached is a failure. */
+  readonly strict: boolean;
   readonly count: number | null;
   readonly durationSeconds: number;
   readonly intervalSeconds: number;
@@ -51,6 +53,14 @@ function rateOption(args: ParsedArguments): number | null {
   const rate = parseRate(text);
   if (rate === null) throw new UsageError(`--rate: expected ${RATES}, got '${text}'`);
   return rate;
+}
+
+function strictOption(args: ParsedArguments): boolean {
+  const strict = flagOption(args, 'strict');
+  if (strict && textOption(args, 'rate') === undefined) {
+    throw new UsageError('--strict: expected --rate beside it, got none');
+  }
+  return strict;
 }
 
 function sizeOption(args: ParsedArguments, usual: number): readonly number[] {
@@ -167,6 +177,7 @@ export function pktgenPlan(args: ParsedArguments): PktgenPlan {
     maxFrame,
     flows: given('flows') ? integerOption(args, 'flows', 1, MAX_FLOWS) : 1,
     rate: rateOption(args),
+    strict: strictOption(args),
     count: given('count') ? integerOption(args, 'count', 1, MAX_COUNT) : null,
     intervalSeconds: intervalSeconds(args),
     durationSeconds: given('duration') ? secondsOption(args, 'duration', 1e6) : 0,
