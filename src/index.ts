@@ -27,12 +27,7 @@ export { mempool, type OpenOptions, open } from './open.ts';
 export { type Clock, systemClock } from './support/clock.ts';
 export { DeviceError, MailboxError, type MailboxFailure, VfioError } from './support/errors.ts';
 export { type Log, silentLog } from './support/log.ts';
-export {
-  PcapError,
-  type PcapFrame,
-  PcapReader,
-  PcapWriter,
-  type PcapWriterOptions,
-  parsePcap,
-} from './support/pcap.ts';
+export { PcapError, type PcapFrame } from './support/pcap/format.ts';
+export { PcapReader, parsePcap } from './support/pcap/reader.ts';
+export { PcapWriter, type PcapWriterOptions } from './support/pcap/writer.ts';
 export type { VfioDevice } from './vfio/device.ts';

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { PcapWriter } from '../../src/support/pcap.ts';
+import { PcapWriter } from '../../src/support/pcap/writer.ts';
 import { ANY_NUMBER, FRAME_CHECK_BYTES, FrameCheck } from '../../src/traffic/frame-check.ts';
 import { makeFrameLoops, makeFrameRun } from '../../src/traffic/frame-loops.ts';
 import { GEN, layOutGenerator } from '../../src/traffic/generator.ts';

@@ -4,11 +4,11 @@
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import { open } from '../../open.ts';
+import { closeFile, createFile } from '../../support/pcap/output.ts';
 import { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import { Session } from '../run/session.ts';
-import { closeFile, createFile } from './output.ts';
 import type { DumpPlan } from './plan.ts';
 import type { DumpData } from './worker.ts';
 

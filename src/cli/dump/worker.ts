@@ -11,9 +11,9 @@ import { type PacketViews, packetViews } from '../../memory/packet-views.ts';
 import { systemClock } from '../../support/clock.ts';
 import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
-import { PcapWriter } from '../../support/pcap.ts';
+import { Output } from '../../support/pcap/output.ts';
+import { PcapWriter } from '../../support/pcap/writer.ts';
 import { frameLine } from './frame-line.ts';
-import { Output } from './output.ts';
 
 /** What frames become: pcap records, lines, or nothing but counts. */
 export type DumpFormat = 'pcap' | 'lines' | 'none';

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { open } from '../../open.ts';
-import { PcapReader } from '../../support/pcap.ts';
+import { PcapReader } from '../../support/pcap/reader.ts';
 import {
   type Command,
   HELP_OPTION,

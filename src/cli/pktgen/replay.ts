@@ -5,7 +5,8 @@
 import { ETHER_HEADER, MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
 import type { Mempool } from '../../memory/mempool.ts';
 import { packetViews } from '../../memory/packet-views.ts';
-import type { PcapFrame, PcapReader } from '../../support/pcap.ts';
+import type { PcapFrame } from '../../support/pcap/format.ts';
+import type { PcapReader } from '../../support/pcap/reader.ts';
 import type { ReadClock } from '../../traffic/pacer.ts';
 import type { FrameSource } from './generate.ts';
 

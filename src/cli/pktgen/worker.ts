@@ -8,7 +8,7 @@ import { openRxQueue, openTxQueue, type RxQueue } from '../../ixgbevf/queue/queu
 import { BUF_LIMIT, viewsOf } from '../../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { native } from '../../support/native.ts';
-import { PcapReader } from '../../support/pcap.ts';
+import { PcapReader } from '../../support/pcap/reader.ts';
 import { type FrameLoops, makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
 import type { GeneratorOptions } from '../../traffic/generator.ts';
 import { senderPacer } from '../../traffic/pacer.ts';

@@ -3,7 +3,8 @@
 // read are not used (pacing is by rate=, else as fast as the VF takes frames).
 
 import { MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
-import { PcapReader, PcapWriter } from '../../support/pcap.ts';
+import { PcapReader } from '../../support/pcap/reader.ts';
+import { PcapWriter } from '../../support/pcap/writer.ts';
 import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type FinitePort, type WireContext } from './context.ts';

@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { PcapWriter, parsePcap } from '../../../src/support/pcap.ts';
+import { parsePcap } from '../../../src/support/pcap/reader.ts';
+import { PcapWriter } from '../../../src/support/pcap/writer.ts';
 import { childrenOf, exists, killAll, parseLine, run, start, startUnread } from '../run-ixy.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ixy-dump-'));

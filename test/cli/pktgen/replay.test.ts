@@ -3,7 +3,7 @@ import { makeReplay, type ReplayOptions } from '../../../src/cli/pktgen/replay.t
 import { processArena } from '../../../src/memory/arena.ts';
 import { createMempool } from '../../../src/memory/mempool.ts';
 import { packetViews } from '../../../src/memory/packet-views.ts';
-import type { PcapFrame } from '../../../src/support/pcap.ts';
+import type { PcapFrame } from '../../../src/support/pcap/format.ts';
 
 const SOURCE = Uint8Array.of(0x02, 0x09, 0xc0, 0, 0, 0);
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makePort } from '../../../src/model/ports/index.ts';
-import { PcapWriter, parsePcap } from '../../../src/support/pcap.ts';
+import { parsePcap } from '../../../src/support/pcap/reader.ts';
+import { PcapWriter } from '../../../src/support/pcap/writer.ts';
 import { countersOf, makeHarness, takeFrames } from './harness.ts';
 
 let dir = '';

@@ -1,5 +1,8 @@
 // The classic pcap file format (draft-ietf-opsawg-pcap): its numbers, its file header, and the error for what is none.
-// Both byte orders, both time units; no pcapng, gzip or link type but Ethernet. Readers and writers: pcap.ts.
+// Both byte orders, both time units; no pcapng, gzip or link type but Ethernet.
+
+import { openSync } from 'node:fs';
+import { VfioError } from '../errors.ts';
 
 export const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 export const MAGIC_NANOSECONDS = 0xa1b23c4d;
@@ -9,6 +12,20 @@ export const RECORD_HEADER_BYTES = 16;
 export const LINK_TYPE_ETHERNET = 1;
 /** Longest captured frame that is believed; libpcap's own limit. Longer means a damaged file. */
 export const MAX_CAPTURED = 262_144;
+
+export function fileError(operation: string, error: unknown, path: string): VfioError {
+  const errno = (error as NodeJS.ErrnoException).errno;
+  if (errno === undefined) return new VfioError(operation, 0, path, String(error));
+  return new VfioError(operation, Math.abs(errno), path);
+}
+
+export function openFile(path: string, flags: 'r' | 'w'): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    throw fileError(flags === 'r' ? 'open pcap file' : 'create pcap file', error, path);
+  }
+}
 
 /** A file that is not what it should be: message says what, expected, got and what to do. */
 export class PcapError extends Error {

@@ -3,9 +3,9 @@
 // on. Flags of a descriptor are left alone, since other processes share them.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
-import { VfioError } from '../../support/errors.ts';
-import { ERRNO, POLL } from '../../support/linux.ts';
-import { native } from '../../support/native.ts';
+import { VfioError } from '../errors.ts';
+import { ERRNO, POLL } from '../linux.ts';
+import { native } from '../native.ts';
 
 /** A pipe without a reader; a socket or terminal without its other end. */
 const GONE = POLL.ERR | POLL.HUP;
