@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { open } from '../../open.ts';
+import { CaptureInput } from '../../support/pcap/input.ts';
 import { PcapReader } from '../../support/pcap/reader.ts';
 import {
   type Command,
@@ -75,17 +76,28 @@ function judgeRate({ rate, strict }: PktgenPlan, generator: Generator, session: 
   else process.stderr.write(`warning: ${text}\n`);
 }
 
+/**
+ * Opens the capture once, for the generating thread. A file that is no capture is better found before a device is
+ * opened; of a pipe nothing is read here, since what it has given does not come again.
+ */
+function openCapture(path: string): CaptureInput {
+  const input = new CaptureInput(path);
+  // The reader is left open, because closing it would close the file.
+  if (input.regular) new PcapReader(path, input);
+  return input;
+}
+
 async function run(args: ParsedArguments): Promise<number> {
   const plan = pktgenPlan(args);
-  // A file that is no capture is better found before a device is opened.
-  if (plan.replay !== null) new PcapReader(plan.replay).close();
+  const capture = plan.replay === null ? null : openCapture(plan.replay);
   const session = new Session(plan);
-  const generator = new Generator(plan, session);
+  const generator = new Generator(plan, session, capture);
   const devices: IxgbeVf[] = [];
   let model: HostedModel | undefined;
   const closeDevices = async (): Promise<void> => {
     await generator.stop();
     for (const vf of devices) vf.close();
+    capture?.close();
   };
   try {
     model = await HostedModel.startFor(plan, session);
@@ -161,7 +173,11 @@ export const pktgen: Command = {
     replay: {
       type: 'string',
       value: 'FILE',
-      help: 'play a pcap once, with its timing or at --rate; destinations stay unless --dst is given',
+      help: 'play a pcap once, with its timing or at --rate; destinations stay unless --dst is given. FILE may be a FIFO; - is standard input',
+    },
+    pad: {
+      type: 'boolean',
+      help: 'fill frames that a snaplen cut up with zeros to their length on the wire',
     },
     batch: { type: 'string', value: 'N', default: '32', help: 'frames a batch, 1 to 256' },
     interval: INTERVAL_OPTION,

@@ -6,6 +6,7 @@ import type { QueueHandle } from '../../ixgbevf/queue/memory.ts';
 import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import type { Mempool } from '../../memory/mempool.ts';
+import type { CaptureInput } from '../../support/pcap/input.ts';
 import { FRAME_CHECK_BYTES } from '../../traffic/frame-check.ts';
 import { layOutGenerator } from '../../traffic/generator.ts';
 import { FIRST_PKTGEN_STREAM, STREAMS } from '../../traffic/test-frame.ts';
@@ -57,12 +58,15 @@ export class Generator {
   private readonly counts = processArena().allocateControl(COUNTS_BYTES) >>> 3;
   private readonly plan: PktgenPlan;
   private readonly session: Session;
+  private readonly capture: CaptureInput | null;
   private devices: readonly IxgbeVf[] = [];
   /** Of the frames sent: still in the tx ring when the time to wait for the device was over. */
   left = 0;
 
-  constructor(plan: PktgenPlan, session: Session) {
+  /** @param capture that is to be played, open; null: frames are made */
+  constructor(plan: PktgenPlan, session: Session, capture: CaptureInput | null) {
     this.plan = plan;
+    this.capture = capture;
     this.session = session;
   }
 
@@ -74,7 +78,7 @@ export class Generator {
       tx: receiver(vf.tx[0].handle, vf.mempool),
       rx: receiver(vf.rx[0].handle, vf.mempool),
       other: other === undefined ? null : receiver(other.rx[0].handle, other.mempool),
-      frames: plan.replay === null ? this.generated(vf, other) : this.captured(vf, plan.replay),
+      frames: this.capture === null ? this.generated(vf, other) : this.captured(vf, this.capture),
       batch: plan.batch,
       rate: plan.rate,
       count: plan.count,
@@ -186,8 +190,8 @@ export class Generator {
     return { kind: 'generated', ...options, state, check: allocate(FRAME_CHECK_BYTES) };
   }
 
-  private captured({ macBytes: source }: IxgbeVf, path: string): ReplayedFrames {
-    const { destination, lengths } = this.plan;
-    return { kind: 'replayed', path, source, destination, maxLength: lengths[0] };
+  private captured({ macBytes: source }: IxgbeVf, { path, fd }: CaptureInput): ReplayedFrames {
+    const { destination, lengths, pad } = this.plan;
+    return { kind: 'replayed', path, fd, source, destination, pad, maxLength: lengths[0] };
   }
 }

@@ -43,6 +43,8 @@ export interface PktgenPlan {
   readonly intervalSeconds: number;
   readonly destination: Uint8Array | null;
   readonly replay: string | null;
+  /** Frames of a capture that a snaplen cut are filled up with zeros. */
+  readonly pad: boolean;
   readonly batch: number;
   readonly json: boolean;
 }
@@ -168,6 +170,7 @@ function parseDestination(args: ParsedArguments): Uint8Array | null {
 export function pktgenPlan(args: ParsedArguments): PktgenPlan {
   const replay = textOption(args, 'replay') ?? null;
   if (replay !== null) refuseBesideReplay(args);
+  else if (flagOption(args, 'pad')) throw new UsageError('--pad: expected --replay beside it');
   const lengths = sizeOption(args, replay === null ? MIN_SIZE : USUAL_SIZE);
   const maxFrame = Math.max(USUAL_SIZE, Math.max(...lengths) + CRC_SIZE);
   const given = (name: string): boolean => textOption(args, name) !== undefined;
@@ -183,6 +186,7 @@ export function pktgenPlan(args: ParsedArguments): PktgenPlan {
     durationSeconds: given('duration') ? secondsOption(args, 'duration', 1e6) : 0,
     destination: parseDestination(args),
     replay,
+    pad: flagOption(args, 'pad'),
     batch: integerOption(args, 'batch', 1, 256),
     json: flagOption(args, 'json'),
   };

@@ -8,6 +8,7 @@ import { openRxQueue, openTxQueue, type RxQueue } from '../../ixgbevf/queue/queu
 import { BUF_LIMIT, viewsOf } from '../../memory/layout.ts';
 import { Mempool, type MempoolHandle } from '../../memory/mempool.ts';
 import { native } from '../../support/native.ts';
+import { CaptureInput } from '../../support/pcap/input.ts';
 import { PcapReader } from '../../support/pcap/reader.ts';
 import { type FrameLoops, makeFrameLoops, makeFrameRun } from '../../traffic/frame-loops.ts';
 import type { GeneratorOptions } from '../../traffic/generator.ts';
@@ -52,9 +53,11 @@ export interface GeneratedFrames extends GeneratorOptions {
 
 /** Frames of a capture. */
 export interface ReplayedFrames
-  extends Pick<ReplayOptions, 'source' | 'destination' | 'maxLength'> {
+  extends Pick<ReplayOptions, 'source' | 'destination' | 'maxLength' | 'pad'> {
   readonly kind: 'replayed';
   readonly path: string;
+  /** Open for reading; it stays the main thread's to close. */
+  readonly fd: number;
 }
 
 /** What the thread says. */
@@ -174,7 +177,7 @@ function makeSource(
 ): FrameSource {
   const { frames, rate } = data;
   if (frames.kind === 'generated') return makeGenerator(mempool, frames.state, loops);
-  const reader = new PcapReader(frames.path);
+  const reader = new PcapReader(frames.path, new CaptureInput(frames.path, frames.fd));
   return makeReplay({
     ...frames,
     mempool,

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { NicCounters } from '../../model/nic.ts';
+import { portSpecForChild } from '../../model/ports/spec.ts';
 import type { PfPersonality } from '../../model/types.ts';
 import { cureFor } from '../../support/errors.ts';
 import { parseAddress } from '../../vfio/address.ts';
@@ -69,7 +70,9 @@ export class HostedModel {
     args.push('--pf', NEWEST_PF);
     args.push('--interval', `${intervalSeconds}`);
     if (setup.pfMtu !== undefined) args.push('--pf-mtu', String(setup.pfMtu));
-    for (const [i, spec] of setup.ports.entries()) args.push(`--port${i}`, spec);
+    for (const [i, spec] of setup.ports.entries()) {
+      args.push(`--port${i}`, portSpecForChild(spec, process.pid));
+    }
     // Certificates that a model has no use for cost Node.js 30 ms of its start.
     const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
     this.child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env });

@@ -2,35 +2,44 @@
 // another. Time stamps written are the model's clock, which starts where it likes; those
 // read are not used (pacing is by rate=, else as fast as the VF takes frames).
 
-import { MIN_FRAME_WITHOUT_CRC } from '../../hw/descriptors.ts';
+import { CaptureInput } from '../../support/pcap/input.ts';
 import { PcapReader } from '../../support/pcap/reader.ts';
 import { PcapWriter } from '../../support/pcap/writer.ts';
+import {
+  nothingPlayed,
+  type PlayRule,
+  playedLength,
+  TAG_BYTES,
+  writePlayed,
+} from '../../traffic/captured-frame.ts';
 import { type Pacer, wirePacer } from '../../traffic/pacer.ts';
 import { OFFER, type PortCounters, type WirePort } from '../types.ts';
 import { countedVf, type FinitePort, type WireContext } from './context.ts';
 import type { PcapSpec } from './spec.ts';
 
-/** Bytes of the longest frame that is played, without CRC. */
+/** Bytes of the longest frame that is played, without CRC and VLAN tag. */
 const MAX_PLAYED = 16_384;
 
 /** Plays one capture and writes another. */
 export class PcapPort implements WirePort, FinitePort {
   readonly spec: string;
   readonly linkUp = true;
-  /** Frames of the capture that were not offered: empty, or longer than 16,384 bytes. */
+  /** Frames of the capture that were not offered: without an Ethernet header, or longer than 16,384 bytes. */
   skipped = 0;
   /** Frames that left the chip and are not known to be in the file: all that a failed write was to bring there. */
   unwritten = 0;
   private readonly context: WireContext;
   private readonly pcap: PcapSpec;
+  private readonly rule: PlayRule;
   private readonly rewrite: boolean;
   private readonly pacer: Pacer | null;
   private readonly staging: number;
   private readonly offered: Float64Array;
+  private readonly input: CaptureInput;
   private reader: PcapReader | null;
   private writer: PcapWriter | null;
   private rounds = 0;
-  /** Whether this round had a frame to offer; a file without any is not played for ever. */
+  /** Whether there was a frame to offer; a file without any is not played for ever. */
   private fruitful = false;
   /** Length of the frame that waits in `staging`, 0 for none. */
   private staged = 0;
@@ -45,11 +54,19 @@ export class PcapPort implements WirePort, FinitePort {
     this.spec = spec;
     this.pcap = pcap;
     this.context = context;
+    this.rule = { maxLength: MAX_PLAYED, pad: pcap.pad };
     this.rewrite = (pcap.dst ?? (context.vfs === 1 ? 'vf' : 'keep')) === 'vf';
     this.pacer = pcap.rate === null ? null : wirePacer(context.clock, pcap.rate);
     this.offered = new Float64Array(context.vfs);
-    this.staging = context.allocate(MAX_PLAYED);
-    this.reader = new PcapReader(pcap.input);
+    this.staging = context.allocate(MAX_PLAYED + TAG_BYTES);
+    this.input = new CaptureInput(pcap.input);
+    if (pcap.loop !== 1 && !this.input.regular) {
+      this.input.close();
+      throw new RangeError(
+        `port spec "${spec}": expected a file to play several times, got a FIFO, pipe or device; leave out loop=`,
+      );
+    }
+    this.reader = new PcapReader(pcap.input, this.input);
     try {
       this.writer = pcap.output === null ? null : new PcapWriter(pcap.output);
     } catch (error) {
@@ -103,8 +120,7 @@ export class PcapPort implements WirePort, FinitePort {
 
   /** Writes the rest out; a disk error goes to `onError`. Idempotent. */
   close(): void {
-    this.reader?.close();
-    this.reader = null;
+    this.endInput();
     this.staged = 0;
     this.closeOutput();
   }
@@ -127,40 +143,46 @@ export class PcapPort implements WirePort, FinitePort {
     return true;
   }
 
-  /** Reads the next frame into `staging`. @returns false at the end */
+  /** Reads the next frame into `staging`. @returns false at the end, and as long as none has come */
   private stage(): boolean {
     try {
       while (this.reader !== null) {
-        const frame = this.reader.next();
+        const frame = this.reader.poll();
+        if (frame === undefined) return false;
         if (frame === null) {
           this.nextRound();
-        } else if (frame.data.length === 0 || frame.data.length > MAX_PLAYED) {
-          this.skipped++;
-        } else {
-          const { u8 } = this.context.views();
-          // Shorter frames were captured before they were padded.
-          this.staged = Math.max(frame.data.length, MIN_FRAME_WITHOUT_CRC);
-          u8.set(frame.data, this.staging);
-          u8.fill(0, this.staging + frame.data.length, this.staging + this.staged);
-          this.fruitful = true;
+          continue;
+        }
+        this.staged = playedLength(frame, this.rule);
+        this.fruitful ||= this.staged > 0;
+        if (this.staged > 0) {
+          writePlayed(frame, this.staged, this.context.views().u8, this.staging);
           return true;
         }
+        this.skipped++;
       }
     } catch (error) {
-      this.reader?.close();
-      this.reader = null;
+      this.endInput();
       this.report(error);
     }
     return false;
   }
 
   private nextRound(): void {
-    this.reader?.close();
-    this.reader = null;
     this.rounds++;
     const again = this.pcap.loop === 0 || this.rounds < this.pcap.loop;
-    if (again && this.fruitful) this.reader = new PcapReader(this.pcap.input);
-    this.fruitful = false;
+    if (again && this.fruitful) {
+      this.input.rewind();
+      this.reader = new PcapReader(this.pcap.input, this.input);
+    } else this.endInput();
+    if (!this.fruitful) {
+      this.report(nothingPlayed(this.pcap.input, this.skipped));
+    }
+  }
+
+  private endInput(): void {
+    this.reader?.close();
+    this.reader = null;
   }
 
   private closeOutput(): void {

@@ -35,7 +35,9 @@ export interface PcapSpec {
   readonly dst: 'vf' | 'keep' | null;
   readonly vf: number;
   readonly rate: number | null;
-  /** Times the file is played; 0 for ever. */
+  /** Frames that a snaplen cut are filled up with zeros. */
+  readonly pad: boolean;
+  /** Times the file is played; 0 for ever. What is no file, such as a FIFO, can be played once. */
   readonly loop: number;
 }
 
@@ -48,7 +50,7 @@ export type PortSpec =
   | { readonly kind: 'cable'; readonly cable: number };
 
 const FORMS =
-  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,window=FROM-TO,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N], tap:NAME, cable:N';
+  'none, gen[:size=64|imix,rate=PPS,flows=N,count=N,latency=N,window=FROM-TO,vf=V,dst=MAC], pcap:IN[,OUT][,dst=vf|keep,vf=V,rate=PPS,loop=N,pad=yes|no], tap:NAME, cable:N';
 
 function refuse(spec: string, expected: string, got: string): RangeError {
   return new RangeError(`port spec "${spec}": expected ${expected}, got "${got}"`);
@@ -100,13 +102,15 @@ function options(
   spec: string,
   items: readonly string[],
   keys: readonly string[],
+  hint = '',
 ): Map<string, string> {
   const found = new Map<string, string>();
   for (const item of items) {
     const equals = item.indexOf('=');
     const key = equals < 0 ? item : item.slice(0, equals);
     if (equals < 0 || !keys.includes(key)) {
-      throw refuse(spec, `one of ${keys.map((name) => `${name}=`).join(', ')}`, item);
+      const known = keys.map((name) => `${name}=`).join(', ');
+      throw refuse(spec, `one of ${known}${hint}`, item);
     }
     if (found.has(key)) throw refuse(spec, `${key}= once`, item);
     found.set(key, item.slice(equals + 1));
@@ -137,15 +141,31 @@ function parseGen(spec: string, rest: string): GenSpec {
   };
 }
 
+/** Splits at commas; a comma that is part of a path is written twice, as QEMU has it. */
+function splitPaths(text: string): string[] {
+  // No path holds a zero byte, so one can stand for the comma meanwhile.
+  return text
+    .replaceAll(',,', '\0')
+    .split(',')
+    .map((part) => part.replaceAll('\0', ','));
+}
+
 function parsePcapSpec(spec: string, rest: string): PcapSpec {
-  const [input = '', ...items] = rest.split(',');
+  const [input = '', ...items] = splitPaths(rest);
   if (input === '') throw refuse(spec, 'a file to play: pcap:IN', input);
   let output: string | null = null;
   // A path may hold "=" after a slash: ./a=b.pcap is a file, a=b.pcap a wrong option.
   if (items[0] !== undefined && !/^[^/]*=/.test(items[0])) output = items.shift() ?? null;
   if (output === '') throw refuse(spec, 'a file to write after the first comma', output);
   if (output === input) throw refuse(spec, 'another file to write than to read', input);
-  const given = options(spec, items, ['dst', 'vf', 'rate', 'loop']);
+  const given = options(
+    spec,
+    items,
+    ['dst', 'vf', 'rate', 'loop', 'pad'],
+    '; a comma in a path is written twice',
+  );
+  const pad = given.get('pad') ?? 'no';
+  if (pad !== 'yes' && pad !== 'no') throw refuse(spec, 'pad=yes or pad=no', pad);
   const dst = given.get('dst') ?? null;
   if (dst !== null && dst !== 'vf' && dst !== 'keep') throw refuse(spec, 'dst=vf or dst=keep', dst);
   return {
@@ -155,6 +175,7 @@ function parsePcapSpec(spec: string, rest: string): PcapSpec {
     dst,
     vf: integer(spec, 'vf', given.get('vf') ?? '0', 0, 63),
     rate: rate(spec, given.get('rate')),
+    pad: pad === 'yes',
     loop: integer(spec, 'loop', given.get('loop') ?? '1', 0, 2 ** 48 - 1),
   };
 }
@@ -179,4 +200,16 @@ export function parsePortSpec(spec: string): PortSpec {
     return { kind, name: rest };
   }
   throw refuse(spec, `one of ${FORMS}`, spec);
+}
+
+/**
+ * A port SPEC for a child process: standard input and descriptors of this process, which a shell makes for `<(command)`,
+ * become paths by which the child can open them.
+ * @param pid of this process
+ */
+export function portSpecForChild(spec: string, pid: number): string {
+  return spec.replace(
+    /^pcap:(?:(-|\/dev\/stdin)|\/(?:dev|proc\/self)\/fd\/(\d+))(?=,(?!,)|$)/,
+    (_, _stdin, fd = '0') => `pcap:/proc/${pid}/fd/${fd}`,
+  );
 }

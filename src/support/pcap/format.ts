@@ -1,31 +1,35 @@
 // The classic pcap file format (draft-ietf-opsawg-pcap): its numbers, its file header, and the error for what is none.
 // Both byte orders, both time units; no pcapng, gzip or link type but Ethernet.
 
-import { openSync } from 'node:fs';
 import { VfioError } from '../errors.ts';
 
 export const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 export const MAGIC_NANOSECONDS = 0xa1b23c4d;
-const MAGIC_PCAPNG = 0x0a0d0d0a;
+/** The "modified" format of old Linux systems, whose record headers are longer. */
+const MAGIC_MODIFIED = 0xa1b2cd34;
 export const FILE_HEADER_BYTES = 24;
 export const RECORD_HEADER_BYTES = 16;
+const MODIFIED_HEADER_BYTES = 24;
 export const LINK_TYPE_ETHERNET = 1;
 /** Longest captured frame that is believed; libpcap's own limit. Longer means a damaged file. */
 export const MAX_CAPTURED = 262_144;
 
+/** The error for a system call on a capture that failed. */
 export function fileError(operation: string, error: unknown, path: string): VfioError {
+  if (error instanceof VfioError) return error;
   const errno = (error as NodeJS.ErrnoException).errno;
   if (errno === undefined) return new VfioError(operation, 0, path, String(error));
   return new VfioError(operation, Math.abs(errno), path);
 }
 
-export function openFile(path: string, flags: 'r' | 'w'): number {
-  try {
-    return openSync(path, flags);
-  } catch (error) {
-    throw fileError(flags === 'r' ? 'open pcap file' : 'create pcap file', error, path);
-  }
-}
+/** What captures are often given as instead: name, first bytes in hexadecimal, and the command that converts. */
+const OTHER_FORMATS = [
+  ['pcapng', '0a0d0d0a', 'convert it: editcap -F pcap', ''],
+  ['gzip', '1f8b', 'decompress it: gunzip -c', ' >'],
+  ['zstd', '28b52ffd', 'decompress it: zstd -dc', ' >'],
+  ['xz', 'fd377a58', 'decompress it: xz -dc', ' >'],
+  ['bzip2', '425a68', 'decompress it: bzip2 -dc', ' >'],
+] as const;
 
 /** A file that is not what it should be: message says what, expected, got and what to do. */
 export class PcapError extends Error {
@@ -54,6 +58,8 @@ export interface PcapFrame {
 export interface PcapFormat {
   readonly littleEndian: boolean;
   readonly nanosecond: boolean;
+  /** Bytes before the data of each record. */
+  readonly recordHeaderBytes: number;
 }
 
 /** A DataView over the same bytes. */
@@ -70,26 +76,19 @@ export function parseFileHeader(bytes: Uint8Array, length: number, name: string)
     throw new PcapError(name, 'expected a capture, got an empty file; capture again');
   }
   const view = viewOf(bytes);
-  const first = length >= 4 ? view.getUint32(0, false) : 0;
-  if (first === MAGIC_PCAPNG) {
-    throw new PcapError(
-      name,
-      'expected classic pcap, got pcapng; convert it: editcap -F pcap IN OUT',
-    );
+  const start = Buffer.from(bytes.subarray(0, Math.min(4, length))).toString('hex');
+  for (const [format, magic, command, into] of OTHER_FORMATS) {
+    if (!start.startsWith(magic)) continue;
+    const advice = `${command} ${name}${into} OUT.pcap`;
+    throw new PcapError(name, `expected classic pcap, got ${format}; ${advice}`);
   }
-  if (first >>> 16 === 0x1f8b) {
-    throw new PcapError(name, 'expected classic pcap, got gzip; decompress it first');
-  }
-  const magics = [MAGIC_MICROSECONDS, MAGIC_NANOSECONDS];
-  const bigEndian = length >= 4 && magics.includes(first);
+  const magics = [MAGIC_MICROSECONDS, MAGIC_NANOSECONDS, MAGIC_MODIFIED];
   const littleEndian = length >= 4 && magics.includes(view.getUint32(0, true));
-  if (!bigEndian && !littleEndian) {
-    const got = Array.from(bytes.subarray(0, Math.min(4, length)), (byte) =>
-      byte.toString(16).padStart(2, '0'),
-    ).join(' ');
+  if (!littleEndian && !(length >= 4 && magics.includes(view.getUint32(0, false)))) {
+    const got = start.replace(/..(?=.)/g, '$& ');
     throw new PcapError(
       name,
-      `expected magic a1b2c3d4 or a1b23c4d in either byte order, got bytes ${got}; this is not a pcap file`,
+      `expected magic a1b2c3d4, a1b23c4d or a1b2cd34 in either byte order, got bytes ${got}; this is not a pcap file`,
     );
   }
   if (length < FILE_HEADER_BYTES) {
@@ -110,5 +109,10 @@ export function parseFileHeader(bytes: Uint8Array, length: number, name: string)
       `expected link type 1 (Ethernet), got ${linkType}; capture on an Ethernet interface`,
     );
   }
-  return { littleEndian, nanosecond: view.getUint32(0, littleEndian) === MAGIC_NANOSECONDS };
+  const magic = view.getUint32(0, littleEndian);
+  return {
+    littleEndian,
+    nanosecond: magic === MAGIC_NANOSECONDS,
+    recordHeaderBytes: magic === MAGIC_MODIFIED ? MODIFIED_HEADER_BYTES : RECORD_HEADER_BYTES,
+  };
 }

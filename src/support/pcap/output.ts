@@ -1,11 +1,12 @@
-// Where `ixy dump` writes: a file, a FIFO, or standard output. The writing thread never blocks for
-// long, whatever reads the other end: it waits for room in turns and asks in between whether to go
-// on. Flags of a descriptor are left alone, since other processes share them.
+// What a capture is written to: a file, a FIFO, or standard output. The writing thread never blocks for long, whatever
+// reads the other end: it waits for room in turns and asks in between whether to go on. Flags of a descriptor are left
+// alone, since other processes share them.
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { VfioError } from '../errors.ts';
 import { ERRNO, POLL } from '../linux.ts';
 import { native } from '../native.ts';
+import { fileError } from './format.ts';
 
 /** A pipe without a reader; a socket or terminal without its other end. */
 const GONE = POLL.ERR | POLL.HUP;
@@ -15,17 +16,19 @@ const PIECE_BYTES = 4096;
 
 /**
  * Creates or empties a file, for an Output.
+ * @param what what errors call it
  * @throws VfioError with the errno
  */
-export function createFile(path: string): number {
+export function createFile(path: string, what = 'capture file'): number {
   // O_NONBLOCK: a FIFO that nobody reads fails at once instead of waiting for a reader.
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
   try {
     return openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o666);
   } catch (error) {
-    const errno = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
-    const advice = errno === ERRNO.ENXIO ? 'nobody reads this FIFO; start its reader first' : '';
-    throw new VfioError('create capture file', errno, path, advice);
+    const failure = fileError(`create ${what}`, error, path);
+    if (failure.errno !== ERRNO.ENXIO) throw failure;
+    const advice = 'nobody reads this FIFO; start its reader first';
+    throw new VfioError(failure.operation, failure.errno, path, advice);
   }
 }
 
@@ -33,12 +36,11 @@ export function createFile(path: string): number {
  * Closes what `createFile` opened.
  * @throws VfioError with the errno: a network file system may report a full disk only here
  */
-export function closeFile(fd: number, path: string): void {
+export function closeFile(fd: number, path: string, what = 'capture file'): void {
   try {
     closeSync(fd);
   } catch (error) {
-    const errno = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
-    throw new VfioError('close capture file', errno, path);
+    throw fileError(`close ${what}`, error, path);
   }
 }
 
@@ -50,7 +52,7 @@ export class Output {
   private readonly proceed: () => boolean;
   private readonly entry: Int32Array;
 
-  /** @param proceed false: give up waiting for room */
+  /** @param proceed asked before each piece and after each 50 ms without room; false: give up */
   constructor(fd: number, proceed: () => boolean) {
     this.fd = fd;
     this.regular = fstatSync(fd).isFile();
@@ -66,16 +68,16 @@ export class Output {
   write(bytes: Uint8Array, from: number, length: number): number {
     if (this.regular) return writeSync(this.fd, bytes, from, length);
     this.entry[1] = POLL.OUT;
-    for (;;) {
-      while (native().poll(this.entry, 1, TURN_MS) <= 0) if (!this.proceed()) return 0;
+    while (this.proceed()) {
+      if (native().poll(this.entry, 1, TURN_MS) <= 0) continue;
       try {
         return writeSync(this.fd, bytes, from, Math.min(length, PIECE_BYTES));
       } catch (error) {
         // EAGAIN: somebody else has filled it meanwhile.
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-        if (!this.proceed()) return 0;
       }
     }
+    return 0;
   }
 
   /** True where nobody reads the other end any more. */

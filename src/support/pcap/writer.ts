@@ -1,7 +1,7 @@
 // A buffered writer of classic pcap files with Ethernet frames.
 
-import { closeSync, writeSync } from 'node:fs';
-import type { VfioError } from '../errors.ts';
+import { VfioError } from '../errors.ts';
+import { ERRNO } from '../linux.ts';
 import {
   FILE_HEADER_BYTES,
   fileError,
@@ -9,10 +9,14 @@ import {
   MAGIC_MICROSECONDS,
   MAGIC_NANOSECONDS,
   MAX_CAPTURED,
-  openFile,
   RECORD_HEADER_BYTES,
   viewOf,
 } from './format.ts';
+import { closeFile, createFile, Output } from './output.ts';
+
+/** How long a reader of a FIFO may take for what one flush writes. */
+const FLUSH_MS = 500;
+const WHAT = 'pcap file';
 
 /** Options of a PcapWriter. */
 export interface PcapWriterOptions {
@@ -44,9 +48,10 @@ export class PcapWriter {
   private readonly view = viewOf(this.bytes);
   private used = 0;
   private failure: VfioError | null = null;
+  private flushEndMs = 0;
 
   /**
-   * Creates the file, or empties it.
+   * Creates the file, or empties it. A FIFO has to have its reader.
    * @throws RangeError for a wrong snaplen; VfioError with the errno where it cannot be created
    */
   constructor(path: string, options: PcapWriterOptions = {}) {
@@ -57,9 +62,8 @@ export class PcapWriter {
     this.path = path;
     this.snaplen = snaplen;
     this.nanosecond = options.nanosecond ?? false;
-    const fd = options.write === undefined ? openFile(path, 'w') : -1;
-    this.fd = fd;
-    this.put = options.write ?? ((bytes, from, length) => writeSync(fd, bytes, from, length));
+    this.fd = options.write === undefined ? createFile(path, WHAT) : -1;
+    this.put = options.write ?? this.putInto(this.fd);
     const { view } = this;
     view.setUint32(0, this.nanosecond ? MAGIC_NANOSECONDS : MAGIC_MICROSECONDS, true);
     view.setUint16(4, 2, true);
@@ -105,13 +109,14 @@ export class PcapWriter {
    */
   flush(): void {
     this.assertOpen();
+    this.flushEndMs = performance.now() + FLUSH_MS;
     let done = 0;
     while (done < this.used) {
       let taken: number;
       try {
         taken = this.put(this.bytes, done, this.used - done);
       } catch (error) {
-        this.failure = fileError('write pcap file', error, this.path);
+        this.failure = fileError(`write ${WHAT}`, error, this.path);
         throw this.failure;
       }
       if (taken === 0) break;
@@ -132,13 +137,28 @@ export class PcapWriter {
     } finally {
       this.open = false;
       try {
-        if (this.fd >= 0) closeSync(this.fd);
+        if (this.fd >= 0) closeFile(this.fd, this.path, WHAT);
       } catch (error) {
-        // A network file system may report a full disk only here.
-        this.failure ??= fileError('close pcap file', error, this.path);
+        this.failure ??= error as VfioError;
       }
     }
-    if (this.failure?.operation === 'close pcap file') throw this.failure;
+    if (this.failure?.operation === `close ${WHAT}`) throw this.failure;
+  }
+
+  /** As `close`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** What puts bytes into a file, and fails where the reader of a FIFO has stopped reading. */
+  private putInto(fd: number): typeof this.put {
+    const output = new Output(fd, () => performance.now() < this.flushEndMs);
+    return (bytes, from, length) => {
+      const taken = output.write(bytes, from, length);
+      if (taken > 0) return taken;
+      const detail = `expected its reader to take ${length} bytes within ${FLUSH_MS} ms; does it still read?`;
+      throw new VfioError(`write ${WHAT}`, ERRNO.ETIMEDOUT, this.path, detail);
+    };
   }
 
   private assertOpen(): void {

@@ -24,7 +24,8 @@ function player(frames: readonly PcapFrame[], options: Partial<ReplayOptions> = 
   const state = { nowUs: 1e6, skipped: 0 };
   const source = makeReplay({
     mempool,
-    reader: { next: () => waiting.shift() ?? null },
+    reader: { path: 'x.pcap', poll: () => waiting.shift() ?? null },
+    pad: false,
     source: SOURCE,
     destination: null,
     maxLength: 1514,
@@ -55,11 +56,10 @@ describe('a replay', () => {
       captured(0, 0, frame(13, 1)),
       captured(0, 0, frame(1515, 2)),
       captured(0, 0, frame(0, 3)),
-      { ...captured(0, 0, frame(64, 4)), originalLength: 1600 },
       captured(0, 0, frame(1514, 5)),
     ]);
     expect(take().map((bytes) => [bytes.length, bytes[20]])).toEqual([[1514, 5]]);
-    expect([state.skipped, source.ended]).toEqual([4, true]);
+    expect([state.skipped, source.ended]).toEqual([3, true]);
   });
 
   it('keeps the destination and the rest, and sends from the MAC of the VF', () => {
@@ -73,11 +73,35 @@ describe('a replay', () => {
     expect(bytes.slice(0, 12)).toEqual([...destination, ...SOURCE]);
   });
 
-  it('fills short and cut frames up with zeros', () => {
+  it('fills short frames up with zeros, and with pad cut ones too, unless they are too long', () => {
     const cut = { ...captured(0, 0, frame(64, 9)), originalLength: 100 };
-    const [short, long] = player([captured(0, 0, frame(20, 8)), cut]).take();
+    const long = { ...captured(0, 0, frame(64, 4)), originalLength: 1600 };
+    const frames = [captured(0, 0, frame(20, 8)), cut, long];
+    const filled = player(frames, { pad: true });
+    const [short, padded, ...none] = filled.take();
     expect([short.length, short.slice(20).every((byte) => byte === 0)]).toEqual([60, true]);
-    expect([long.length, long.slice(64).every((byte) => byte === 0)]).toEqual([100, true]);
+    expect([padded.length, padded.slice(64).every((byte) => byte === 0)]).toEqual([100, true]);
+    expect([none.length, filled.state.skipped]).toEqual([0, 1]);
+    expect(
+      player(frames)
+        .take()
+        .map((bytes) => bytes.length),
+    ).toEqual([60, 64, 64]);
+  });
+
+  it('takes no time from others as long as the next frame has not come', () => {
+    const coming: (PcapFrame | null | undefined)[] = [undefined, captured(0, 0, frame(60, 1))];
+    coming.push(undefined, captured(0, 0, frame(60, 2)), null);
+    const poll = (): PcapFrame | null | undefined => coming.shift();
+    const { take, source } = player([], { reader: { path: 'x.pcap', poll } });
+    const turns = [1, 2, 3, 4].map(() => take().map((bytes) => bytes[20]));
+    expect(turns).toEqual([[], [1], [2], []]);
+    expect(source.ended).toBe(true);
+  });
+
+  it('fails where a capture has no frame that can be played', () => {
+    expect(() => player([]).take()).toThrow('x.pcap: expected frames to play, got none');
+    expect(() => player([captured(0, 0, frame(13, 1))]).take()).toThrow('got only 1 too long');
   });
 
   it('plays each frame when its time has come, from the first on', () => {
@@ -115,12 +139,12 @@ describe('a replay', () => {
 
   it('sends what it could read of a damaged file before it fails', () => {
     const frames = [captured(0, 0, frame(60, 1)), captured(0, 0, frame(60, 2))];
-    const next = (): PcapFrame => {
+    const poll = (): PcapFrame => {
       const first = frames.shift();
       if (first === undefined) throw new Error('the file is damaged');
       return first;
     };
-    const { take } = player([], { reader: { next } });
+    const { take } = player([], { reader: { path: 'x.pcap', poll } });
     expect(take().map((bytes) => bytes[20])).toEqual([1, 2]);
     expect(() => take()).toThrow('the file is damaged');
   });

@@ -1,10 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makePort } from '../../../src/model/ports/index.ts';
 import { parsePcap } from '../../../src/support/pcap/reader.ts';
 import { PcapWriter } from '../../../src/support/pcap/writer.ts';
+import { CAPTURES } from '../../support/captures.ts';
 import { countersOf, makeHarness, takeFrames } from './harness.ts';
 
 let dir = '';
@@ -82,6 +93,87 @@ describe('refusals', () => {
     expect(empty.step(10)).toBe(0);
     expect(empty).toMatchObject({ done: true, skipped: 1 });
     expect(countersOf(empty).skipped).toBe(1);
+  });
+});
+
+describe('one rule holds for captured frames', () => {
+  const play = (name: keyof typeof CAPTURES, options = ''): [number[], string[], unknown] => {
+    const harness = makeHarness();
+    const input = join(dir, `${name}.pcap`);
+    writeFileSync(input, CAPTURES[name]);
+    const port = makePort(`pcap:${input}${options}`, harness.context);
+    port.step(100);
+    return [takeFrames(harness).map(({ length }) => length), harness.errors, port];
+  };
+  const plain = Array.from({ length: 10 }, (_, i) => 60 + i);
+
+  test.each<[keyof typeof CAPTURES, string, number[]]>([
+    ['caplong', '', [785, ...plain]],
+    ['snap', '', new Array(10).fill(64)],
+    ['snap', ',pad=yes', new Array(10).fill(1000)],
+    ['vlan1518', '', new Array(10).fill(1518)],
+    ['modified', '', plain],
+  ])('%s%s', (name, options, lengths) => {
+    const [played, errors, port] = play(name, options);
+    expect([played, errors]).toEqual([lengths, []]);
+    expect(port).toMatchObject({ done: true, skipped: 0 });
+  });
+
+  test('a capture of no frames says so', () => {
+    expect(play('none')[1]).toEqual([
+      expect.stringContaining('none.pcap: expected frames to play, got none; capture again'),
+    ]);
+  });
+});
+
+describe('a FIFO', () => {
+  const fifo = (): string => {
+    const path = join(dir, 'fifo');
+    execFileSync('mkfifo', [path]);
+    return path;
+  };
+
+  test('is waited for without blocking, and played as it is written', () => {
+    const harness = makeHarness();
+    const path = fifo();
+    const port = makePort(`pcap:${path}`, harness.context);
+    expect([port.step(10), port.step(10)]).toEqual([0, 0]);
+    const writer = openSync(path, 'w');
+    expect(port.step(10)).toBe(0);
+    writeSync(writer, CAPTURES.plain.subarray(0, 200));
+    expect([port.step(10), port.step(10)]).toEqual([2, 0]);
+    writeSync(writer, CAPTURES.plain.subarray(200));
+    closeSync(writer);
+    expect(port.step(10)).toBe(8);
+    expect([port.step(10), harness.errors]).toEqual([0, []]);
+    expect(port).toMatchObject({ done: true });
+    port.close();
+  });
+
+  test('can be played only once', () => {
+    const path = fifo();
+    expect(() => makePort(`pcap:${path},loop=2`, makeHarness().context)).toThrow(
+      /expected a file to play several times, got a FIFO/,
+    );
+  });
+
+  test('that nobody reads is no place to write to', () => {
+    const input = capture('in.pcap', [frame(60, 1)]);
+    expect(() => makePort(`pcap:${input},${fifo()}`, makeHarness().context)).toThrow(
+      /ENXIO: nobody reads this FIFO; start its reader first/,
+    );
+  });
+
+  test('whose reader has stopped reading costs a moment, an error, and the frames', () => {
+    const harness = makeHarness();
+    const path = fifo();
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const port = makePort(`pcap:${capture('in.pcap', [frame(60, 1)])},${path}`, harness.context);
+    for (let i = 0; i < 200; i++) harness.transmit(port, [frame(9000, i)]);
+    port.close();
+    closeSync(reader);
+    expect(harness.errors).toEqual([expect.stringMatching(/ETIMEDOUT.*does it still read/)]);
+    expect(port).toMatchObject({ unwritten: 200 - 116 });
   });
 });
 

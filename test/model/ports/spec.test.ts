@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parsePortSpec } from '../../../src/model/ports/spec.ts';
+import { parsePortSpec, portSpecForChild } from '../../../src/model/ports/spec.ts';
 
 describe('a port spec is refused', () => {
   test.each([
@@ -36,6 +36,8 @@ describe('a port spec is refused', () => {
     ['pcap:a.pcap,dst=mac', /dst=vf or dst=keep/],
     ['pcap:a.pcap,dst=vf,b.pcap', /got "b.pcap"/],
     ['pcap:a.pcap,b=c.pcap', /one of dst=/],
+    ['pcap:a.pcap,pad=1', /pad=yes or pad=no, got "1"/],
+    ['pcap:a,x=y.pcap', /a comma in a path is written twice, got "x=y.pcap"/],
     ['tap:', /interface name/],
     ['tap:sixteen-bytes-xx', /interface name of 1 to 15 bytes/],
     ['tap:a/b', /interface name/],
@@ -95,17 +97,39 @@ test('pcap takes a file, a second file and options; a path may hold "=" behind a
     dst: null,
     vf: 0,
     rate: null,
+    pad: false,
     loop: 1,
   });
-  expect(parsePortSpec('pcap:c:/in.pcap,./a=b.pcap,dst=keep,vf=1,rate=10,loop=0')).toEqual({
+  expect(parsePortSpec('pcap:c:/in.pcap,./a=b.pcap,dst=keep,vf=1,rate=10,loop=0,pad=yes')).toEqual({
     kind: 'pcap',
     input: 'c:/in.pcap',
     output: './a=b.pcap',
     dst: 'keep',
     vf: 1,
     rate: 10,
+    pad: true,
     loop: 0,
   });
+});
+
+test('a comma that is part of a path is written twice', () => {
+  expect(parsePortSpec('pcap:dir,,x=y/in.pcap,/tmp/a,,,,b,,vf=3.pcap,vf=1')).toMatchObject({
+    input: 'dir,x=y/in.pcap',
+    output: '/tmp/a,,b,vf=3.pcap',
+    vf: 1,
+  });
+});
+
+test.each([
+  ['pcap:-', 'pcap:/proc/7/fd/0'],
+  ['pcap:/dev/stdin,out.pcap,pad=yes', 'pcap:/proc/7/fd/0,out.pcap,pad=yes'],
+  ['pcap:/dev/fd/63,loop=1', 'pcap:/proc/7/fd/63,loop=1'],
+  ['pcap:/proc/self/fd/5', 'pcap:/proc/7/fd/5'],
+  ['pcap:-,,a.pcap', 'pcap:-,,a.pcap'],
+  ['pcap:/dev/fd/63x', 'pcap:/dev/fd/63x'],
+  ['tap:-', 'tap:-'],
+])('%s of a command is %s for a child process of number 7', (spec, forChild) => {
+  expect(portSpecForChild(spec, 7)).toBe(forChild);
 });
 
 test('none, tap and cable', () => {

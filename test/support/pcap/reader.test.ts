@@ -1,4 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -6,6 +15,7 @@ import { VfioError } from '../../../src/support/errors.ts';
 import { PcapError, type PcapFrame } from '../../../src/support/pcap/format.ts';
 import { PcapReader, parsePcap } from '../../../src/support/pcap/reader.ts';
 import { PcapWriter } from '../../../src/support/pcap/writer.ts';
+import { CAPTURES } from '../captures.ts';
 
 let dir = '';
 beforeEach(() => {
@@ -71,8 +81,16 @@ describe('what is no complete classic Ethernet capture is refused by parser and 
       /magic.*got bytes 68 65 6c 6c; .*not a pcap/,
     ],
     ['two bytes', Buffer.from('d4c3', 'hex'), /got bytes d4 c3/],
-    ['pcapng', Buffer.from('0a0d0d0a1c000000', 'hex'), /got pcapng; convert it: editcap/],
-    ['gzip', Buffer.from('1f8b0800', 'hex'), /got gzip; decompress/],
+    [
+      'pcapng',
+      Buffer.from('0a0d0d0a1c000000', 'hex'),
+      /got pcapng; convert it: editcap -F pcap \S*x.pcap OUT.pcap/,
+    ],
+    [
+      'gzip',
+      Buffer.from('1f8b0800', 'hex'),
+      /got gzip; decompress it: gunzip -c \S*x.pcap > OUT.pcap/,
+    ],
     ['half a file header', LITTLE.subarray(0, 23), /header of 24 bytes, got 23; .*truncated/],
     ['version 3', patched(LITTLE, 4, '0300'), /version 2\.x, got 3/],
     ['link type 113', patched(LITTLE, 20, '71000000'), /link type 1 \(Ethernet\), got 113/],
@@ -171,4 +189,76 @@ test('captures longer than every buffer come back frame by frame', () => {
     expect(frames.map((one) => one.seconds)).toEqual([...lengths.keys()]);
     expect(frames.every((one, i) => one.data.every((byte) => byte === (i & 255)))).toBe(true);
   }
+});
+
+test('the modified format is read like any other', () => {
+  expect(parsePcap(CAPTURES.modified, 'x')).toEqual(parsePcap(CAPTURES.plain, 'x'));
+  const inOtherOrder = patched(BIG, 0, 'a1b2cd34');
+  const record = Buffer.concat([inOtherOrder.subarray(0, 40), Buffer.alloc(8), BIG.subarray(40)]);
+  expect(parsePcap(record, 'x')).toEqual(parsePcap(BIG, 'x'));
+});
+
+describe('a FIFO', () => {
+  const fifo = (): string => {
+    const path = join(dir, 'fifo');
+    execFileSync('mkfifo', [path]);
+    return path;
+  };
+
+  test('opens without a writer, and frames are there once they are written', () => {
+    const path = fifo();
+    const reader = new PcapReader(path);
+    expect(reader.poll()).toBeUndefined();
+    const writer = openSync(path, 'w');
+    const polls = (bytes: Uint8Array): unknown => {
+      writeSync(writer, bytes);
+      return reader.poll();
+    };
+    expect(polls(LITTLE.subarray(0, 10))).toBeUndefined();
+    expect(polls(LITTLE.subarray(10, 43))).toBeUndefined();
+    expect(polls(LITTLE.subarray(43))).toEqual(parsePcap(LITTLE, 'x')[0]);
+    expect(polls(LITTLE.subarray(24, 30))).toBeUndefined();
+    closeSync(writer);
+    expect(() => reader.poll()).toThrow(/record 1: .*got 6; the file is truncated/);
+    reader.close();
+  });
+
+  test('of something else is refused when that has come, and one that stays empty at its end', () => {
+    const path = fifo();
+    const reader = new PcapReader(path);
+    const writer = openSync(path, 'w');
+    expect(reader.poll()).toBeUndefined();
+    closeSync(writer);
+    expect(() => reader.poll()).toThrow(/got an empty file/);
+    reader.close();
+  });
+
+  test('is waited for in turns by next, until a frame comes or its writer was silent for too long', () => {
+    let turns = 0;
+    const source = {
+      read: (into: Uint8Array, at: number): number | null => {
+        if (turns !== 3) return null;
+        turns++;
+        into.set(LITTLE, at);
+        return LITTLE.length;
+      },
+      wait: (timeoutMs: number): void => {
+        expect(timeoutMs).toBeLessThanOrEqual(50);
+        turns++;
+      },
+      close: () => {},
+    };
+    const reader = new PcapReader('x', source);
+    expect(reader.next()).toEqual(parsePcap(LITTLE, 'x')[0]);
+    expect(() => reader.next()).toThrow(/read pcap file \(x\): ETIMEDOUT: expected a frame within/);
+    expect(turns).toBeLessThan(210);
+  });
+});
+
+test('a reader closes with its scope', () => {
+  const path = join(dir, 'x.pcap');
+  writeFileSync(path, LITTLE);
+  const reader = new PcapReader(path);
+  reader[Symbol.dispose]();
+  expect(reader.next()).toBeNull();
 });

@@ -89,3 +89,12 @@ describe('the writer reports', () => {
     expect(() => writer.close()).not.toThrow();
   });
 });
+
+test('a writer closes with its scope, and writes the rest out', () => {
+  const path = join(dir, 'x.pcap');
+  const writer = new PcapWriter(path);
+  writer.append(new Uint8Array(60), 0, 0);
+  writer[Symbol.dispose]();
+  expect(parsePcap(readFileSync(path), path).length).toBe(1);
+  expect(() => writer.flush()).toThrow(TypeError);
+});
