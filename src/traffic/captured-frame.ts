@@ -7,6 +7,10 @@ const TYPE_OFFSET = 12;
 /** Bytes of a VLAN tag, by which a frame may be longer than `maxLength`. */
 export const TAG_BYTES = 4;
 
+/** The rule as a help text has it. */
+export const PLAY_RULE =
+  'Captures are classic pcap of Ethernet. What a snaplen cut is played as captured, unless it is to be padded; more than was on\nthe wire is cut off; short frames are filled up to 60 bytes; the 4 bytes of a VLAN tag count nowhere. What is too long is skipped.';
+
 /** How captured frames are played. */
 export interface PlayRule {
   /** Bytes without CRC and without VLAN tag; longer frames are not played. */

@@ -14,6 +14,7 @@ import { ERRNO } from '../../support/linux.ts';
 import { Output } from '../../support/pcap/output.ts';
 import { PcapWriter } from '../../support/pcap/writer.ts';
 import { frameLine } from './frame-line.ts';
+import { WallClock } from './wall-clock.ts';
 
 /** What frames become: pcap records, lines, or nothing but counts. */
 export type DumpFormat = 'pcap' | 'lines' | 'none';
@@ -37,6 +38,7 @@ export interface DumpData {
 /** What the thread says. */
 export type DumpMessage =
   | { readonly kind: 'started' }
+  | { readonly kind: 'warning'; readonly text: string }
   /** It has all it was to capture. */
   | { readonly kind: 'done' }
   /** Nobody reads the output any more. */
@@ -126,9 +128,9 @@ function say(message: DumpMessage): void {
   parentPort?.postMessage(message);
 }
 
-/** Microseconds to add to the monotonic clock for the time since 1970. */
-function wallOffsetUs(): number {
-  return Date.now() * 1000 - systemClock.nowUs();
+function jumpText(jumpUs: number): string {
+  const seconds = `${jumpUs > 0 ? '+' : ''}${(jumpUs / 1e6).toFixed(3)}`;
+  return `the system's clock jumped by ${seconds} s; stamps follow it from here on`;
 }
 
 async function run(data: DumpData): Promise<void> {
@@ -146,7 +148,7 @@ async function run(data: DumpData): Promise<void> {
   const output = data.format === 'none' ? null : new Output(data.fd, proceed);
   const writer = makeWriter(data, output);
   const bufs = new Int32Array(BATCH);
-  const offsetUs = wallOffsetUs();
+  const wall = new WallClock(() => systemClock.nowUs());
   let left = data.count ?? Number.POSITIVE_INFINITY;
   let lastFrameUs = systemClock.nowUs();
   let flushUs = lastFrameUs;
@@ -154,7 +156,7 @@ async function run(data: DumpData): Promise<void> {
   function capture(n: number, nowUs: number): void {
     let i = 0;
     try {
-      for (; i < n; i++) writer.append(views.frame(bufs[i]), nowUs + offsetUs);
+      for (; i < n; i++) writer.append(views.frame(bufs[i]), wall.at(nowUs));
     } finally {
       f64[data.block >> 1] += i;
       mempool.giveBatch(bufs, 0, n);
@@ -179,6 +181,8 @@ async function run(data: DumpData): Promise<void> {
     if (nowUs - flushUs > FLUSH_US) {
       writer.flush();
       flushUs = nowUs;
+      const jumpUs = wall.anchor();
+      if (jumpUs !== 0) say({ kind: 'warning', text: jumpText(jumpUs) });
     }
   }
   writer.flush();

@@ -1,6 +1,7 @@
 // `ixy model`: serves a software 82599 over vfio-user, one UNIX socket a VF. The options and help;
 // plan.ts reads them, serve.ts does it.
 
+import { PLAY_RULE } from '../../traffic/captured-frame.ts';
 import { type Command, DURATION_OPTION, HELP_OPTION, JSON_OPTION } from '../arguments.ts';
 import { MODEL_OPTIONS, modelPlan } from './plan.ts';
 import { serve } from './serve.ts';
@@ -9,8 +10,7 @@ import { serve } from './serve.ts';
 export const model: Command = {
   name: 'model',
   synopsis: '[options]',
-  summary:
-    'Serves a software 82599 over vfio-user: one UNIX socket a VF, for our driver, QEMU, or any vfio-user client. Prints a line a VF (socket, MAC), then "ready".',
+  summary: `Serves a software 82599 over vfio-user: one UNIX socket a VF, for our driver, QEMU, or any vfio-user client. Prints a line a VF (socket, MAC), then "ready".\n${PLAY_RULE}\npcap: takes dst=vf|keep, vf=V, rate=PPS, loop=N, pad=yes; IN may be - or a FIFO, which is played once; a comma in a path is written twice.`,
   maxPositionals: 0,
   options: {
     ...MODEL_OPTIONS,

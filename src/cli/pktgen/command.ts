@@ -7,6 +7,7 @@ import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { open } from '../../open.ts';
 import { CaptureInput } from '../../support/pcap/input.ts';
 import { PcapReader } from '../../support/pcap/reader.ts';
+import { PLAY_RULE } from '../../traffic/captured-frame.ts';
 import {
   type Command,
   HELP_OPTION,
@@ -141,8 +142,7 @@ async function run(args: ParsedArguments): Promise<number> {
 export const pktgen: Command = {
   name: 'pktgen',
   synopsis: '[DEV] [options]',
-  summary:
-    'Sends UDP frames, every one different, and checks what comes back on the same device or on --rx.\nWithout an address it starts a software 82599 with two ports and a cable between them.',
+  summary: `Sends UDP frames, every one different, and checks what comes back on the same device or on --rx.\nWithout an address it starts a software 82599 with two ports and a cable between them.\n${PLAY_RULE}`,
   maxPositionals: 1,
   options: {
     port0: {

@@ -9,8 +9,12 @@ import type { Session } from './session.ts';
 /** A thread looks at its stop word every few microseconds; one that does not end by then is ended by force. */
 const LATE_MS = 800;
 
-/** What a thread says of itself as a whole: it runs, it failed, or, by any other kind, it has come to its end. */
+/**
+ * What a thread says of itself as a whole: it runs, it warns of something, it failed, or, by any other kind, it has
+ * come to its end.
+ */
 export type ThreadMessage =
+  | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: string };
 
@@ -63,7 +67,8 @@ export class HotThreads {
         started();
       };
       const onMessage = (message: ThreadMessage): void => {
-        if ('message' in message) onError(new Error(message.message));
+        if ('text' in message) process.stderr.write(`warning: ${message.text}\n`);
+        else if ('message' in message) onError(new Error(message.message));
         else if (message.kind === 'started') {
           session.begin();
           started();

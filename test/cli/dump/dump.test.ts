@@ -180,6 +180,31 @@ describe('ixy dump', () => {
   });
 });
 
+describe('the stamps of ixy dump', () => {
+  // The system's clock cannot be set by a test; a Worker of the command takes this one for it.
+  const jump =
+    'const now = Date.now, from = performance.now(); Date.now = () => now() + (performance.now() - from > 700 ? 3600e3 : 0);';
+  const before = process.env.NODE_OPTIONS;
+  afterEach(() => {
+    if (before === undefined) delete process.env.NODE_OPTIONS;
+    else process.env.NODE_OPTIONS = before;
+  });
+
+  it('follow the clock when it jumps, which is said', async () => {
+    process.env.NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(jump)}`;
+    const file = path('jump.pcap');
+    const { status, errors } = await run('dump', file, '--duration', '1.5');
+    expect(status).toBe(0);
+    expect(errors.filter((line) => line.includes('clock jumped'))).toEqual([
+      expect.stringMatching(/^warning: the system's clock jumped by \+3[56]\d\d\.\d{3} s; stamps/),
+    ]);
+    const frames = parsePcap(readFileSync(file), file);
+    const [first, last] = [frames[0], frames[frames.length - 1]];
+    expect(Math.abs(last.seconds - first.seconds - 3600)).toBeLessThan(10);
+    expect(Math.abs(last.seconds - Date.now() / 1000 - 3600)).toBeLessThan(60);
+  });
+});
+
 describe('ixy dump ends', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
     'at %s with a complete file and status 0, leaving no process behind',
