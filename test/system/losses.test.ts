@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NicCounters } from '../../src/model/nic.ts';
-import { PcapWriter } from '../../src/support/pcap.ts';
+import { PcapWriter } from '../../src/support/pcap/writer.ts';
 import { Processes } from './processes.ts';
 
 let processes: Processes;
