@@ -44,7 +44,9 @@ describe('ixy', () => {
       const sh = (line: string) =>
         spawnSync('sh', ['-c', line, process.execPath, MAIN], { encoding: 'utf8' });
       const full = sh(`${command} > /dev/full`);
-      expect(full.stderr).toMatch(/^ixy: ENOSPC[^\n]*the disk is full; [^\n]*\n$/);
+      expect(full.stderr).toMatch(
+        /^ixy: write \(standard output\): ENOSPC: the disk is full; [^\n]*\n$/,
+      );
       expect(full.status).toBe(1);
       expect(sh(`{ sleep 0.1; ${command}; } | true`).stderr).toBe('');
     },
