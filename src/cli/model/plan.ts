@@ -121,7 +121,10 @@ export function modelPlan(args: ParsedArguments): ModelPlan {
       vfs,
       pf,
       pfMtu,
-      wire: portSpec(textOption(args, `port${port}`) ?? 'none'),
+      wire: portSpec(
+        textOption(args, `port${port}`) ?? 'none',
+        flagOption(args, 'exit-with-stdin'),
+      ),
       macs: row,
     })),
     directory: textOption(args, 'dir') ?? '',
@@ -140,9 +143,14 @@ function personality(name: string): PfPersonality {
   throw new UsageError(`--pf: expected ${PERSONALITIES.join(', ')}, got '${name}'`);
 }
 
-function portSpec(spec: string): string {
+function portSpec(spec: string, stdinIsTaken: boolean): string {
   try {
-    parsePortSpec(spec);
+    const parsed = parsePortSpec(spec);
+    if (stdinIsTaken && parsed.kind === 'pcap' && parsed.input === '-') {
+      throw new RangeError(
+        `port spec "${spec}": expected a path, since --exit-with-stdin takes standard input, got -`,
+      );
+    }
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

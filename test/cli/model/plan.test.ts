@@ -18,6 +18,7 @@ describe('ixy model refuses', () => {
     ['--pf-mtu', '1499'],
     ['--port0', 'garbage'],
     ['--port0', 'gen:size=1'],
+    ['--port0', 'pcap:-', '--exit-with-stdin'],
     ['--port2', 'gen'],
     ['--mac', '0.0'],
     ['--mac', '0.0='],
