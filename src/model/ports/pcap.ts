@@ -175,7 +175,8 @@ export class PcapPort implements WirePort, FinitePort {
       this.input.rewind();
       this.reader = new PcapReader(this.pcap.input, this.input);
     } else this.endInput();
-    if (!this.fruitful) {
+    // An input of no frames at all is how a port is told to capture only.
+    if (!this.fruitful && (this.skipped > 0 || this.pcap.output === null)) {
       this.report(nothingPlayed(this.pcap.input, this.skipped));
     }
   }
