@@ -14,7 +14,7 @@ import { MAX_QUEUES } from '../hw/registers.ts';
 import { BUF_UNIT } from '../memory/layout.ts';
 import type { Mempool } from '../memory/mempool.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
-import { DeviceError } from '../support/errors.ts';
+import { DeviceError, refuseUnknown } from '../support/errors.ts';
 import { type Log, silentLog } from '../support/log.ts';
 import { type MacBytes, parseStationMac } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
@@ -90,7 +90,13 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     stuckAfterMs = 1000,
     clock = systemClock,
     log = silentLog,
+    ...unknown
   } = options;
+  refuseUnknown(
+    'options',
+    unknown,
+    'rxQueues, txQueues, rxRingSize, txRingSize, mempool, txMempool, maxFrame, metadata, stripVlan, mac, stuckAfterMs, clock, log',
+  );
   checkInteger('rxQueues', rxQueues, 1, MAX_QUEUES);
   checkInteger('txQueues', txQueues, 1, MAX_QUEUES);
   // RSS picks a queue by the low bits of its table's entries.

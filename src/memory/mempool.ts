@@ -4,6 +4,7 @@
 // side tables (layout.ts). A mempool does not grow: when it is empty it gives fewer
 // buffers than it was asked for, and counts that.
 
+import { refuseUnknown } from '../support/errors.ts';
 import type { Arena } from './arena.ts';
 import { type ArenaViews, BUF_LIMIT, BUF_SHIFT, BUF_UNIT, OWNER_TABLE, viewsOf } from './layout.ts';
 import type { SharedMemory } from './shared-memory.ts';
@@ -229,7 +230,8 @@ export class Mempool {
  * @throws RangeError for options out of range; VfioError when the arena cannot grow
  */
 export function createMempool(arena: Arena, options: MempoolOptions): Mempool {
-  const { count, bufferBytes = BUF_UNIT, headroomBytes = 0, debug = false } = options;
+  const { count, bufferBytes = BUF_UNIT, headroomBytes = 0, debug = false, ...unknown } = options;
+  refuseUnknown('mempool', unknown, 'count, bufferBytes, headroomBytes, debug');
   checkOption('count', count, 1, BUF_LIMIT, 1);
   checkOption('bufferBytes', bufferBytes, BUF_UNIT, MAX_BUFFER_BYTES, BUF_UNIT);
   checkOption('headroomBytes', headroomBytes, 0, bufferBytes - 1024, 4);

@@ -5,6 +5,7 @@
 import { BAR0_SIZE } from '../hw/registers.ts';
 import { type Arena, processArena } from '../memory/arena.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
+import { refuseUnknown } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import { DirectDevice } from './direct-device.ts';
 import { Nic, type NicCounters } from './nic.ts';
@@ -33,8 +34,17 @@ export class LocalModel {
   private readonly devices = new Map<string, DirectDevice>();
   private closed = false;
 
-  /** @throws RangeError for options out of range */
+  /** @throws RangeError for options out of range, TypeError for unknown ones */
   constructor(arena: Arena, options: LocalModelOptions) {
+    const {
+      ports: _ports,
+      clock: _clock,
+      seed: _seed,
+      log: _log,
+      trapAll: _trapAll,
+      ...unknown
+    } = options;
+    refuseUnknown('model', unknown, 'ports, clock, seed, log, trapAll');
     this.arena = arena;
     this.nic = new Nic({ clock: systemClock, ...options, memory: arena });
   }

@@ -85,3 +85,13 @@ export class MailboxError extends Error {
     this.failure = failure;
   }
 }
+
+/**
+ * Refuses options that do not exist, as a misspelled one would be.
+ * @param unknown what is left of the options once those that there are were taken out
+ * @throws TypeError
+ */
+export function refuseUnknown(what: string, unknown: object, known: string): void {
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw new TypeError(`${what}: expected ${known}, got '${name}'`);
+}

@@ -136,3 +136,20 @@ describe('tx.pending', () => {
     expect(() => vf.tx[0].pending).toThrow(VfioError);
   });
 });
+
+describe('a misspelled option', () => {
+  // TypeScript sees it; a program in JavaScript would go on with the default.
+  it('is refused by name, and nothing stays open', async () => {
+    const options = { model, rxQueue: 2 };
+    await expect(open('model:0.0', options)).rejects.toThrow(
+      /options: expected rxQueues, .*, got 'rxQueue'/,
+    );
+    const buffers = { count: 64, bufferByte: 4096 };
+    expect(() => mempool(buffers)).toThrow(TypeError);
+    const trapped = { ports: [port], traps: true };
+    expect(() => createModel(trapped)).toThrow(
+      /expected ports, clock, seed, log, trapAll, got 'traps'/,
+    );
+    (await open('model:0.0', { model })).close();
+  });
+});
