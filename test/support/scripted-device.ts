@@ -77,7 +77,7 @@ export function linuxPf(options: LinuxPfOptions = {}): ScriptedPf {
   };
 }
 
-/** See the head of this file. */
+/** A VF whose registers are plain words and whose PF is a function of the test. */
 export class ScriptedDevice implements VfioDevice {
   readonly address = 'scripted:0';
   deviceId = 0x10ed;

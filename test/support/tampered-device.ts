@@ -13,7 +13,7 @@ const OCTETS: readonly (readonly [number, number])[] = [
   [0x2020, 0x2024],
 ];
 
-/** See the head of this file. */
+/** A device that lies where a test tells it to, and else is the one behind it. */
 export class TamperedDevice implements VfioDevice {
   /** All reads give all ones, writes go nowhere. */
   gone = false;

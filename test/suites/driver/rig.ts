@@ -24,7 +24,7 @@ import { TestWire } from '../../support/test-wire.ts';
 /** Small rings: a test that does not name a size shall not spend its time on clearing memory. */
 const SMALL: VfOptions = { rxRingSize: 64, txRingSize: 64 };
 
-/** See the head of this file. */
+/** A model and its open VFs; a test ends only when they left no trace. */
 export class Rig {
   readonly harness: DriverHarness;
   private readonly wires = new Map<number, TestWire>();
