@@ -108,3 +108,10 @@ export function expectMatch(text, pattern, what) {
 export function expectTrue(condition, what) {
   if (!condition) throw new Error(what);
 }
+
+/** The last JSON line of what a command said: a guest's console mixes standard output with warnings. */
+export function lastJson(text) {
+  const line = text.split('\n').findLast((one) => one.startsWith('{'));
+  if (line === undefined) throw new Error(`expected a line of JSON, got ${text}`);
+  return JSON.parse(line);
+}

@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { guestPath } from '../initramfs.mjs';
 import { vfDevice } from '../qemu.mjs';
-import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
+import { expectEqual, expectMatch, expectTrue, lastJson } from '../report.mjs';
 import { bindsToVfio, clean, DEVICES, drive, groupOf, RUN_MS } from './vfio-bench.mjs';
 
 const CHECKS = guestPath(fileURLToPath(new URL('../driver-checks.mjs', import.meta.url)));
@@ -26,7 +26,7 @@ function pairBehindBridge(model) {
 
 async function features(bench) {
   const text = await bench.guest.ok(bench.node(`${CHECKS} ${DEVICES.join(' ')}`), RUN_MS);
-  const { passed, failed } = JSON.parse(text.split('\n').at(-1));
+  const { passed, failed } = lastJson(text);
   const lines = failed.map(({ name, message }) => `${name}: ${message.slice(0, 300)}`);
   expectEqual(lines.join('\n'), '', 'checks that failed');
   await bench.model.nextCounters();
@@ -39,7 +39,7 @@ async function features(bench) {
 async function generate(bench, [from, to], options) {
   const command = `pktgen ${from} --rx ${to} --count ${FRAMES} ${options} --json`;
   const text = await bench.guest.ok(bench.ixy(command), RUN_MS);
-  const { generator, final } = JSON.parse(text.split('\n').at(-1));
+  const { generator, final } = lastJson(text);
   expectEqual(final, true, 'final');
   const wanted = { sent: FRAMES, received: FRAMES, gaps: 0, duplicates: 0, corrupt: 0 };
   expectEqual(JSON.stringify(generator), JSON.stringify(wanted), `pktgen ${options}`);

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
+import { expectEqual, expectMatch, expectTrue, lastJson } from '../report.mjs';
 import {
   AS_USER,
   clean,
@@ -150,7 +150,7 @@ async function forwardsAll(bench) {
   const rows = await listSays(bench, /^ready$/, AS_USER, ENOUGH);
   expectEqual(rows.memlock, null, 'memlock line of ixy list');
   const text = await guest.ok(`${ENOUGH}${bench.ixy(FORWARD, AS_USER)}`, RUN_MS);
-  const last = JSON.parse(text.split('\n').at(-1));
+  const last = lastJson(text);
   expectEqual(last.final, true, 'final');
   await model.nextCounters();
   await model.nextCounters();

@@ -7,7 +7,7 @@ import { Guest } from '../guest.mjs';
 import { GUEST_NODE, guestPath } from '../initramfs.mjs';
 import { Model } from '../model.mjs';
 import { vfDevice } from '../qemu.mjs';
-import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
+import { expectEqual, expectMatch, expectTrue, lastJson } from '../report.mjs';
 
 const CLI = guestPath(fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)));
 export const DEVICES = ['0000:00:05.0', '0000:00:06.0'];
@@ -98,7 +98,7 @@ export class VfioBench {
     const before = tally(model);
     const command = `l2fwd ${DEVICES.join(' ')} --duration ${seconds} --json`;
     const text = await this.guest.ok(`${limits}${this.ixy(command, prefix)}`, RUN_MS);
-    const last = JSON.parse(text.split('\n').at(-1));
+    const last = lastJson(text);
     expectEqual(last.final, true, 'final');
     await model.nextCounters();
     await model.nextCounters();
