@@ -39,14 +39,16 @@ describe('too few files', () => {
 });
 
 describe('too little address space', () => {
-  test.each([[['model', '--vfs', '4']], [['l2fwd', '--duration', '1']]])(
-    'ixy %j ends in one line, status 1',
+  // Node.js 24 and later do with less than they would like to reserve.
+  const needsAll = Number.parseInt(process.versions.node, 10) < 24;
+  const line = /^ixy: [^\n]*reserve address space [^\n]*ENOMEM[^\n]*ulimit -v[^\n]*\n$/;
+
+  test.each([[['model', '--vfs', '4', '--duration', '1']], [['l2fwd', '--duration', '1']]])(
+    'ixy %j ends in one line, status 1, or runs where Node.js can',
     async (argv) => {
       const { stderr, status } = await after('ulimit -v 8000000', ...argv);
-      expect(stderr).toMatch(
-        /^ixy: [^\n]*reserve address space [^\n]*ENOMEM[^\n]*ulimit -v[^\n]*\n$/,
-      );
-      expect(status).toBe(1);
+      expect(stderr).toMatch(needsAll ? line : /^$/);
+      expect(status).toBe(needsAll ? 1 : 0);
     },
   );
 });
