@@ -34,7 +34,14 @@ const ROOMS: Rooms = {
 };
 
 /** What the rooms inside the model share. */
-const MODEL_SHARED = ['types.ts', 'layout.ts', 'frame.ts', 'tables.ts', 'recorder.ts'];
+const MODEL_SHARED = [
+  'types.ts',
+  'layout.ts',
+  'frame.ts',
+  'tables.ts',
+  'recorder.ts',
+  'silicon.ts',
+];
 
 /** Inside src/model: vf, pf, engine and switch meet in the shared files; nic.ts and nic-port.ts put them together. */
 const MODEL: Rooms = {
@@ -49,6 +56,7 @@ const MODEL: Rooms = {
   'frame.ts': ['tables.ts'],
   'tables.ts': [],
   'recorder.ts': [],
+  'silicon.ts': [],
   'nic-port.ts': [...MODEL_SHARED, 'vf', 'pf', 'engine', 'switch', 'ports'],
   'nic.ts': [...MODEL_SHARED, 'nic-port.ts', 'vf', 'pf', 'engine', 'switch', 'ports'],
   'direct-device.ts': MODEL_SHARED,

@@ -3,6 +3,7 @@
 
 export const VENDOR_INTEL = 0x8086;
 export const DEVICE_82599_VF = 0x10ed;
+export const DEVICE_X540_VF = 0x1515;
 export const DEVICE_X550_VF = 0x1565;
 
 /** VFs of the family, by device id. `ownRss`: has VFMRQC, VFRSSRK, VFRETA of its own. */

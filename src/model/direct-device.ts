@@ -3,7 +3,7 @@
 // driver that waits for the PF in this one thread gets its answer. Contracts:
 // src/vfio/device.ts.
 
-import { DEVICE_82599_VF } from '../hw/pci.ts';
+import { CONFIG_DEVICE_ID } from '../hw/pci.ts';
 import { ALL_ONES, PAGE_SIZE, VECTORS } from '../hw/registers.ts';
 import { formatRanges, type Iova, type IovaRange, rangesHold } from '../memory/iova.ts';
 import { VfioError } from '../support/errors.ts';
@@ -36,7 +36,7 @@ export interface DirectDeviceOptions {
 /** A VF of a model in this process, as the driver sees a device. */
 export class DirectDevice implements VfioDevice {
   readonly address: string;
-  readonly deviceId = DEVICE_82599_VF;
+  readonly deviceId: number;
   readonly iovaRanges = RANGES;
   readonly vectors = VECTORS;
   private readonly options: DirectDeviceOptions;
@@ -47,6 +47,7 @@ export class DirectDevice implements VfioDevice {
   constructor(options: DirectDeviceOptions) {
     this.options = options;
     this.address = options.address;
+    this.deviceId = options.function.configRead(CONFIG_DEVICE_ID, 2);
     this.mapped = !(options.function.trapAll ?? false);
   }
 

@@ -12,6 +12,7 @@ import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/pf.ts';
 import type { Recorder } from './recorder.ts';
+import { type MacType, parseSilicon } from './silicon.ts';
 import type { Ingress, WirePort } from './types.ts';
 
 /** What the model moves while a driver waits for a register: enough for the PF to answer. */
@@ -25,6 +26,10 @@ export interface LocalModelOptions {
   readonly log?: Log;
   /** Every BAR access goes through the model, none through shared memory. */
   readonly trapAll?: boolean;
+  /** Which chip of the family: its device id, and whether its VFs see the tag of a port VLAN. Default 82599. */
+  readonly macType?: MacType;
+  /** What the chip does where sources are silent, as `ixy model --silicon` takes it: "rstd=late:60,msix-lost". */
+  readonly silicon?: string;
 }
 
 /** A software 82599 whose VFs are opened as model:P.V. */
@@ -36,17 +41,24 @@ export class LocalModel {
 
   /** @throws RangeError for options out of range, TypeError for unknown ones */
   constructor(arena: Arena, options: LocalModelOptions) {
+    const { silicon, ...nicOptions } = options;
     const {
       ports: _ports,
       clock: _clock,
       seed: _seed,
       log: _log,
       trapAll: _trapAll,
+      macType: _macType,
       ...unknown
-    } = options;
-    refuseUnknown('model', unknown, 'ports, clock, seed, log, trapAll');
+    } = nicOptions;
+    refuseUnknown('model', unknown, 'ports, clock, seed, log, trapAll, macType, silicon');
     this.arena = arena;
-    this.nic = new Nic({ clock: systemClock, ...options, memory: arena });
+    this.nic = new Nic({
+      clock: systemClock,
+      ...nicOptions,
+      ...(silicon === undefined ? {} : { silicon: parseSilicon(silicon) }),
+      memory: arena,
+    });
   }
 
   /**

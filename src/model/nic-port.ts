@@ -12,6 +12,7 @@ import { Pf } from './pf/pf.ts';
 import type { PfOptions } from './pf/types.ts';
 import { makePort, type WireContext } from './ports/index.ts';
 import type { Recorder } from './recorder.ts';
+import type { MacType, Silicon } from './silicon.ts';
 import { LOOKUP_BYTES } from './switch/lookup.ts';
 import { PortSwitch } from './switch/switch.ts';
 import { type MacNumber, macBytes, macNumber, SwitchTables } from './tables.ts';
@@ -47,6 +48,8 @@ export interface NicParts
   readonly recorder: Recorder;
   readonly log: Log;
   readonly trapAll: boolean;
+  readonly macType: MacType;
+  readonly silicon: Silicon;
   /** @returns heap byte offset of 16 KiB for the BAR of a VF */
   barWindow(port: number, vf: number): number;
   /** The heap may have grown: brings every view up to date. */
@@ -171,6 +174,8 @@ export class NicPort {
       clock: parts.clock,
       linkUp: () => this.pf.up && this.switch.wire.linkUp,
       trapAll: parts.trapAll,
+      macType: parts.macType,
+      silicon: parts.silicon,
     });
   }
 

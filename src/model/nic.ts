@@ -16,6 +16,7 @@ import { Cables, type WireContext } from './ports/index.ts';
 import { type LatencyCounts, LatencyTracks } from './ports/latency.ts';
 import { makePortLoops, type PortLoops } from './ports/loops.ts';
 import { Recorder } from './recorder.ts';
+import { DEFAULT_SILICON, type MacType, type Silicon } from './silicon.ts';
 import type { Ingress, PortCounters, WirePort } from './types.ts';
 import type { VfDevice } from './vf/device.ts';
 
@@ -54,6 +55,10 @@ export interface NicOptions {
    * can share; default: a window of its own in `memory`. It must not be remapped afterwards.
    */
   readonly barWindow?: (port: number, vf: number) => number;
+  /** Which chip of the family this is; default 82599. */
+  readonly macType?: MacType;
+  /** What it plays where sources are silent; default DEFAULT_SILICON. */
+  readonly silicon?: Silicon;
   /** Makes `tap:NAME` ports; absent where there are none. */
   readonly openTap?: WireContext['openTap'];
 }
@@ -220,6 +225,7 @@ export class Nic {
 
   private parts(log: Log): NicParts {
     const { memory, clock, seed = 1, trapAll = false, openTap } = this.options;
+    const { macType = '82599', silicon = DEFAULT_SILICON } = this.options;
     return {
       memory: this.memory,
       rx: this.rx,
@@ -229,6 +235,8 @@ export class Nic {
       log,
       seed,
       trapAll,
+      macType,
+      silicon,
       cables: new Cables(),
       latencies: this.latencyTracks,
       frameLoops: () => this.frameLoops,

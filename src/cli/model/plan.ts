@@ -3,6 +3,14 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePortSpec } from '../../model/ports/spec.ts';
+import {
+  DEFAULT_SILICON,
+  MAC_TYPES,
+  type MacType,
+  parseSilicon,
+  SILICON_HELP,
+  type Silicon,
+} from '../../model/silicon.ts';
 import type { PfPersonality } from '../../model/types.ts';
 import type { MacBytes } from '../../support/mac.ts';
 import {
@@ -42,6 +50,8 @@ export interface ModelPlan {
   readonly ports: readonly PortSetup[];
   readonly directory: string;
   readonly trapAll: boolean;
+  readonly macType: MacType;
+  readonly silicon: Silicon;
   /** 0: no end. */
   readonly durationSeconds: number;
   /** Between two reports; 0: only the last one. */
@@ -86,6 +96,17 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   interval: INTERVAL_OPTION,
   'trap-all': { type: 'boolean', help: 'share no BAR page: every register access is a message' },
+  'mac-type': {
+    type: 'string',
+    value: 'TYPE',
+    help: `the chip: ${Object.keys(MAC_TYPES).join(', ')}`,
+    default: '82599',
+  },
+  silicon: {
+    type: 'string',
+    value: 'MODE[,MODE]',
+    help: `what the chip does where sources are silent or disagree: ${SILICON_HELP}`,
+  },
   mac: {
     type: 'string',
     value: 'P.V=MAC',
@@ -129,6 +150,8 @@ export function modelPlan(args: ParsedArguments): ModelPlan {
     })),
     directory: textOption(args, 'dir') ?? '',
     trapAll: flagOption(args, 'trap-all'),
+    macType: macType(textOption(args, 'mac-type') ?? ''),
+    silicon: silicon(textOption(args, 'silicon')),
     durationSeconds: durationSeconds(args),
     intervalSeconds: intervalSeconds(args),
     exitWithStdin: flagOption(args, 'exit-with-stdin'),
@@ -141,6 +164,22 @@ function personality(name: string): PfPersonality {
   const found = PERSONALITIES.find((known) => known === name);
   if (found !== undefined) return found;
   throw new UsageError(`--pf: expected ${PERSONALITIES.join(', ')}, got '${name}'`);
+}
+
+function macType(name: string): MacType {
+  const known = Object.keys(MAC_TYPES) as MacType[];
+  const found = known.find((type) => type === name);
+  if (found !== undefined) return found;
+  throw new UsageError(`--mac-type: expected ${known.join(', ')}, got '${name}'`);
+}
+
+function silicon(modes: string | undefined): Silicon {
+  if (modes === undefined) return DEFAULT_SILICON;
+  try {
+    return parseSilicon(modes);
+  } catch (error) {
+    throw new UsageError(`--${(error as Error).message}`);
+  }
 }
 
 function portSpec(spec: string, stdinIsTaken: boolean): string {

@@ -3,7 +3,7 @@
 // from PCI Local Bus 3.0. Unlike silicon it advertises FLR (silicon's DevCap
 // reads 0), because vfio-user clients reset through it. No extended space.
 
-import { DEVICE_82599_VF, VENDOR_INTEL } from '../../hw/pci.ts';
+import { VENDOR_INTEL } from '../../hw/pci.ts';
 import { BAR0_SIZE, VECTORS } from '../../hw/registers.ts';
 import { CONFIG_SIZE } from '../types.ts';
 
@@ -38,14 +38,17 @@ export class ConfigSpace {
   private readonly view = new DataView(this.bytes.buffer);
   /** Bits that software can change. */
   private readonly writable = new Uint8Array(CONFIG_SIZE);
+  private readonly deviceId: number;
   private readonly onFunctionReset: () => void;
   private readonly onBusMaster: () => void;
 
   /**
+   * @param deviceId PCI device id
    * @param onFunctionReset DevCtl bit 15 was written; it is to call `reset` among other things
    * @param onBusMaster COMMAND bit 2 was set
    */
-  constructor(onFunctionReset: () => void, onBusMaster: () => void) {
+  constructor(deviceId: number, onFunctionReset: () => void, onBusMaster: () => void) {
+    this.deviceId = deviceId;
     this.onFunctionReset = onFunctionReset;
     this.onBusMaster = onBusMaster;
     this.reset();
@@ -84,7 +87,7 @@ export class ConfigSpace {
     this.bytes.fill(0);
     this.writable.fill(0);
     this.word(0x00, VENDOR_INTEL, 0);
-    this.word(0x02, DEVICE_82599_VF, 0);
+    this.word(0x02, this.deviceId, 0);
     this.word(COMMAND, 0, COMMAND_WRITABLE);
     this.word(STATUS, 0x0010, 0); // has capabilities
     this.long(REVISION_AND_CLASS, 0x02000001, 0); // Ethernet, revision 1

@@ -7,6 +7,7 @@ import { BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Recorder } from '../recorder.ts';
+import { MAC_TYPES, type MacType, type Silicon } from '../silicon.ts';
 import type { PoolTable, SwitchTables } from '../tables.ts';
 import type { EngineHost, QueueEngine, VfFunction, VfHardware } from '../types.ts';
 import { ConfigSpace } from './config-space.ts';
@@ -33,6 +34,10 @@ export interface VfDeviceOptions {
   readonly linkUp: () => boolean;
   /** Pages 1 and 2 are trapped too (`--trap-all`); default false. */
   readonly trapAll?: boolean;
+  /** Which chip of the family; default 82599. */
+  readonly macType?: MacType;
+  /** What it plays where sources are silent; default DEFAULT_SILICON. */
+  readonly silicon?: Silicon;
 }
 
 /** One VF. It moves only inside its own methods and by `tick`. */
@@ -65,6 +70,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     this.pool = tables.pools[vf];
     this.report = (kind, offset, detail) => recorder.violation({ kind, port, vf, offset, detail });
     this.config = new ConfigSpace(
+      MAC_TYPES[options.macType ?? '82599'],
       () => this.functionReset(),
       () => this.interrupts.tick(),
     );
