@@ -80,7 +80,14 @@ const CLI: Rooms = {
 };
 
 /** Inside src/vfio: the two backends share files of the folder and know nothing of each other. */
-const VFIO_SHARED = ['device.ts', 'address.ts', 'linux-vfio.ts', 'bar-pages.ts', 'dma-table.ts'];
+const VFIO_SHARED = [
+  'device.ts',
+  'address.ts',
+  'linux-vfio.ts',
+  'bar-pages.ts',
+  'dma-table.ts',
+  'events.ts',
+];
 const VFIO: Rooms = {
   kernel: VFIO_SHARED,
   user: VFIO_SHARED,

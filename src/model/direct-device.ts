@@ -9,7 +9,7 @@ import { formatRanges, type Iova, type IovaRange, rangesHold } from '../memory/i
 import { VfioError } from '../support/errors.ts';
 import { ERRNO } from '../support/linux.ts';
 import { native } from '../support/native.ts';
-import type { DmaMapping, VfioDevice } from '../vfio/device.ts';
+import { DEVICE_EVENT, type DmaMapping, type VfioDevice } from '../vfio/device.ts';
 import type { VfFunction } from './types.ts';
 
 /** What x86 with an IOMMU of 39 bits offers: all but the MSI window. */
@@ -43,6 +43,10 @@ export class DirectDevice implements VfioDevice {
   private readonly mapped: boolean;
   private closed = false;
   private gone = false;
+  /** Bits of DEVICE_EVENT that nobody took yet. */
+  private events = 0;
+  /** The host waits for the device. */
+  private awaited = false;
 
   constructor(options: DirectDeviceOptions) {
     this.options = options;
@@ -136,8 +140,19 @@ export class DirectDevice implements VfioDevice {
     for (let vector = 0; vector < VECTORS; vector++) target.connectVector(vector, null);
   }
 
+  takeEvents(): number {
+    this.open('take events');
+    const { events } = this;
+    this.events = 0;
+    return events;
+  }
+
   reset(): void {
     const target = this.open('reset');
+    if (this.awaited) {
+      const detail = 'the host waits for the device to be given back; close it';
+      throw new VfioError('reset', ERRNO.EAGAIN, this.address, detail);
+    }
     if (this.gone) throw new VfioError('reset', ERRNO.ENODEV, this.address, 'the device is gone');
     target.functionReset();
     this.options.advance();
@@ -151,6 +166,17 @@ export class DirectDevice implements VfioDevice {
       this.options.advance();
     }
     this.options.onClose?.();
+  }
+
+  /** The host asks for the device back, and waits: until it is closed a reset gives EAGAIN, as on Linux. */
+  requestRemoval(): void {
+    this.events |= DEVICE_EVENT.REMOVAL;
+    this.awaited = true;
+  }
+
+  /** The device reports a PCIe error to the host. */
+  reportError(): void {
+    this.events |= DEVICE_EVENT.ERROR;
   }
 
   /** The function is taken out from under its driver: from here on every register reads all ones, as on a bus. */

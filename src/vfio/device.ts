@@ -19,6 +19,14 @@ export interface DmaMapping {
   readonly fdOffset: number;
 }
 
+/** What the host may have to tell of a device; bits of what `takeEvents` returns. */
+export const DEVICE_EVENT = {
+  /** The host asks for the device back: VFIO's REQ. Whoever removes it there waits until the device is closed. */
+  REMOVAL: 0x1,
+  /** The device reported a PCIe error that it does not recover from by itself: VFIO's ERR. */
+  ERROR: 0x2,
+} as const;
+
 /**
  * A PCI function handed to this process.
  *
@@ -81,8 +89,15 @@ export interface VfioDevice {
   disableVectors(): void;
 
   /**
+   * What the host told since the last call; each event is told once. Never blocks, so it may be asked every few
+   * milliseconds; not for the datapath, since it makes a system call or two.
+   * @returns bits of DEVICE_EVENT, 0 where there is nothing to tell, or the backend cannot know
+   */
+  takeEvents(): number;
+
+  /**
    * Function level reset. Clears bus mastering; registers that an 82599 VF keeps over VFLR stay.
-   * @throws VfioError
+   * @throws VfioError; EAGAIN while the host waits for the device to be given back
    */
   reset(): void;
 

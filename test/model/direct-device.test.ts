@@ -168,3 +168,23 @@ describe('DirectDevice', () => {
     native().close(second);
   });
 });
+
+describe('DirectDevice tells what its host wants', () => {
+  it('an error and a removal, once each', () => {
+    const { device } = bench();
+    expect(device.takeEvents()).toBe(0);
+    device.requestRemoval();
+    device.reportError();
+    expect([device.takeEvents(), device.takeEvents()]).toEqual([3, 0]);
+  });
+
+  it('a removal refuses the reset with EAGAIN until the device is closed', () => {
+    const { device, log } = bench();
+    device.requestRemoval();
+    expect(errno(() => device.reset())).toBe(11);
+    device.takeEvents();
+    expect(errno(() => device.reset())).toBe(11);
+    device.close();
+    expect(log).toEqual(['closed']);
+  });
+});

@@ -107,6 +107,8 @@ export class ScriptedDevice implements VfioDevice {
   acks = 0;
   /** Bits of VFMAILBOX but VFU: PFU 8, PFSTS 0x10, PFACK 0x20, RSTI 0x40, RSTD 0x80. */
   control = 0;
+  /** Bits of DEVICE_EVENT: removal 1, error 2. */
+  events = 0;
   private owned = false;
   private wordsWritten = 0;
   private closed = false;
@@ -197,6 +199,13 @@ export class ScriptedDevice implements VfioDevice {
   disableVectors(): void {
     this.use('disableVectors');
     this.calls.push('disableVectors');
+  }
+
+  takeEvents(): number {
+    this.use('takeEvents');
+    const { events } = this;
+    this.events = 0;
+    return events;
   }
 
   reset(): void {

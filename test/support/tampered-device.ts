@@ -110,6 +110,9 @@ export class TamperedDevice implements VfioDevice {
   disableVectors(): void {
     this.inner.disableVectors();
   }
+  takeEvents(): number {
+    return this.inner.takeEvents();
+  }
   reset(): void {
     this.inner.reset();
   }

@@ -6,7 +6,7 @@ import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import { DEVICE_FLAG, IRQ, IRQ_ACTION, IRQ_DATA, REGION, REGION_FLAG } from '../linux-vfio.ts';
 import { type RegionFacts, regionFacts } from './capabilities.ts';
-import { call, type OpenFile } from './ioctl.ts';
+import { call, type OpenFile, tryCall } from './ioctl.ts';
 import { allocate, structType } from './structs.ts';
 
 /** A VF as its device fd describes it. */
@@ -49,19 +49,35 @@ export function deviceFacts(device: OpenFile): DeviceFacts {
   return { resettable, vectors: irq.fields.count, bar0, config };
 }
 
+/** Whether the device has interrupts of an index; the kernel refuses to speak of ERR where a device has no PCIe. */
+export function hasIrq(device: OpenFile, index: number): boolean {
+  const irq = allocate('vfio_irq_info', { index });
+  return tryCall(device.fd, 'VFIO_DEVICE_GET_IRQ_INFO', irq.buffer) >= 0 && irq.fields.count > 0;
+}
+
 /**
  * Connects all MSI-X vectors in one call: the first call fixes how many there are, on kernels that
  * cannot grow them later, so a vector that stays unconnected takes part as -1.
  * @param eventFds one a vector
  */
 export function connectVectors(device: OpenFile, eventFds: readonly number[]): void {
+  setEventFds(device, 'enable vectors', IRQ.MSIX, eventFds);
+}
+
+/** Connects the interrupts of an index, all of them. @param eventFds one each, -1 for none */
+export function setEventFds(
+  device: OpenFile,
+  operation: string,
+  index: number,
+  eventFds: readonly number[],
+): void {
   const count = eventFds.length;
   const flags = IRQ_DATA.EVENTFD | IRQ_ACTION.TRIGGER;
-  const values = { flags, index: IRQ.MSIX, start: 0, count };
+  const values = { flags, index, start: 0, count };
   const { buffer } = allocate('vfio_irq_set', values, count * VECTOR_BYTES);
   const data = structType('vfio_irq_set').size;
   for (const [i, fd] of eventFds.entries()) buffer.writeInt32LE(fd, data + i * VECTOR_BYTES);
-  call(device, 'enable vectors', 'VFIO_DEVICE_SET_IRQS', buffer);
+  call(device, operation, 'VFIO_DEVICE_SET_IRQS', buffer);
 }
 
 /** Disconnects all; the kernel refuses it (EINVAL) where none was connected. */

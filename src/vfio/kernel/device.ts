@@ -10,12 +10,15 @@ import { native } from '../../support/native.ts';
 import { BarPages, type WindowArena } from '../bar-pages.ts';
 import { checkConfigOffset, type DmaMapping, type VfioDevice, wantedVectors } from '../device.ts';
 import { DmaTable } from '../dma-table.ts';
+import { HostEvents } from '../events.ts';
 import {
   connectVectors,
   type DeviceFacts,
   deviceFacts,
   disconnectVectors,
+  hasIrq,
   resetDevice,
+  setEventFds,
 } from './device-facts.ts';
 import type { OpenFile } from './ioctl.ts';
 
@@ -41,6 +44,7 @@ export class KernelDevice implements VfioDevice {
   private readonly attachment: Attachment;
   private readonly facts: DeviceFacts;
   private readonly bar: BarPages;
+  private readonly events: HostEvents;
   /** What this device asked for; the attachment may share it with others. */
   private readonly maps: DmaTable;
   private readonly log: Log;
@@ -78,6 +82,12 @@ export class KernelDevice implements VfioDevice {
         },
       });
       this.bar.map({ ...attachment.file, fileOffset, areas });
+      const { file } = attachment;
+      this.events = new HostEvents(
+        (irq) => hasIrq(file, irq),
+        (irq, fd) => setEventFds(file, 'await events', irq, [fd]),
+        log,
+      );
     } catch (error) {
       attachment.release();
       throw error;
@@ -144,6 +154,11 @@ export class KernelDevice implements VfioDevice {
     this.vectorsConnected = false;
   }
 
+  takeEvents(): number {
+    this.checkOpen('take events');
+    return this.events.take();
+  }
+
   reset(): void {
     this.checkOpen('reset');
     if (!this.facts.resettable) {
@@ -169,6 +184,7 @@ export class KernelDevice implements VfioDevice {
     // The mapping holds the device open too.
     this.attempt(() => this.bar.release());
     this.attempt(() => this.attachment.release());
+    this.events.release();
     this.onClose();
   }
 

@@ -5,6 +5,8 @@
 // all of it against literals, and against the headers where they are.
 
 import { VfioError } from '../../support/errors.ts';
+import { ERRNO } from '../../support/linux.ts';
+import { HELD_BY_HOST } from '../events.ts';
 import { foreign } from './ffi.ts';
 
 /** ioctl requests, named as in the headers. */
@@ -82,6 +84,7 @@ export function call(
   argument: Buffer | number,
 ): number {
   const result = tryCall(file.fd, name, argument);
-  if (result < 0) throw new VfioError(operation, -result, file.path, name);
+  const cure = result === -ERRNO.EAGAIN ? `: ${HELD_BY_HOST}` : '';
+  if (result < 0) throw new VfioError(operation, -result, file.path, `${name}${cure}`);
   return result;
 }

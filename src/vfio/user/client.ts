@@ -10,10 +10,11 @@ import { type Log, silentLog } from '../../support/log.ts';
 import { BarPages, type WindowArena } from '../bar-pages.ts';
 import { checkConfigOffset, type DmaMapping, type VfioDevice, wantedVectors } from '../device.ts';
 import { DmaTable } from '../dma-table.ts';
+import { HostEvents } from '../events.ts';
 import { mapBarFile } from './bar-file.ts';
 import { Connection, checkedTimeout } from './connection.ts';
 import { connectSocket, type Exchange } from './exchange.ts';
-import { negotiate, type ServerFacts } from './negotiate.ts';
+import { irqCount, negotiate, type ServerFacts } from './negotiate.ts';
 import {
   COMMAND,
   checkDmaUnmapReply,
@@ -60,6 +61,7 @@ export class VfioUserDevice implements VfioDevice {
   private readonly connection: Connection;
   private readonly facts: ServerFacts;
   private readonly bar: BarPages;
+  private readonly events: HostEvents;
   private readonly maps: DmaTable;
   private readonly log: Log;
   /** Vectors that have an eventfd now. */
@@ -87,6 +89,11 @@ export class VfioUserDevice implements VfioDevice {
     this.log = log;
     mapBarFile(this.bar, facts.bar0, log);
     connection.onEnd = () => this.bar.trapAll();
+    this.events = new HostEvents(
+      (irq) => irq < facts.irqs && irqCount(connection, 'query events', irq) > 0,
+      (irq, fd) => this.setIrqs('await events', irq, 0, 1, IRQ_DATA.EVENTFD, [fd]),
+      log,
+    );
   }
 
   /**
@@ -191,15 +198,20 @@ export class VfioUserDevice implements VfioDevice {
     this.checkOpen('enable vectors');
     const wanted = wantedVectors(eventFds, this.vectors);
     for (const run of vectorRuns(wanted, this.connected, this.facts.capabilities.maxMessageFds)) {
-      this.setIrqs('enable vectors', run.start, run.count, IRQ_DATA.EVENTFD, run.fds);
+      this.setIrqs('enable vectors', IRQ.MSIX, run.start, run.count, IRQ_DATA.EVENTFD, run.fds);
       this.connected.fill(run.fds.length > 0, run.start, run.start + run.count);
     }
   }
 
   disableVectors(): void {
     this.checkOpen('disable vectors');
-    this.setIrqs('disable vectors', 0, 0, IRQ_DATA.NONE, []);
+    this.setIrqs('disable vectors', IRQ.MSIX, 0, 0, IRQ_DATA.NONE, []);
     this.connected.fill(false);
+  }
+
+  takeEvents(): number {
+    this.checkOpen('take events');
+    return this.events.take();
   }
 
   reset(): void {
@@ -225,6 +237,7 @@ export class VfioUserDevice implements VfioDevice {
       }
     }
     this.connection.close();
+    this.events.release();
     this.bar.release();
   }
 
@@ -234,7 +247,7 @@ export class VfioUserDevice implements VfioDevice {
         () =>
           this.sendUnmap(iova, size),
     );
-    steps.unshift(() => this.setIrqs('disable vectors', 0, 0, IRQ_DATA.NONE, []));
+    steps.unshift(() => this.setIrqs('disable vectors', IRQ.MSIX, 0, 0, IRQ_DATA.NONE, []));
     const reset = () =>
       this.connection.request('reset', COMMAND.DEVICE_RESET, encodeResetCommand, checkEmpty);
     if (this.facts.resettable) steps.unshift(() => void reset());
@@ -254,13 +267,14 @@ export class VfioUserDevice implements VfioDevice {
 
   private setIrqs(
     operation: string,
+    index: number,
     start: number,
     count: number,
     data: number,
     fds: readonly number[],
   ): void {
     const command = {
-      index: IRQ.MSIX,
+      index,
       start,
       count,
       data,

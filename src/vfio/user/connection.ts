@@ -6,6 +6,7 @@
 import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import { native } from '../../support/native.ts';
+import { HELD_BY_HOST } from '../events.ts';
 import type { Exchange } from './exchange.ts';
 import { checkReply, commandName, isRefusal, type Refusal } from './wire.ts';
 
@@ -149,7 +150,9 @@ export class Connection {
         `error reply to ${name}: expected no file descriptors, got some`,
       );
     }
-    const detail = verdict < 0 ? `the server refused ${name} without an errno` : `refused ${name}`;
+    const cure = verdict === ERRNO.EAGAIN ? `: ${HELD_BY_HOST}` : '';
+    const detail =
+      verdict < 0 ? `the server refused ${name} without an errno` : `refused ${name}${cure}`;
     throw new VfioError(operation, Math.max(0, verdict), this.path, detail);
   }
 

@@ -34,6 +34,8 @@ import { readRegion } from './register-access.ts';
 export interface ServerFacts {
   readonly capabilities: Capabilities;
   readonly resettable: boolean;
+  /** Types of interrupt, from index 0 up. */
+  readonly irqs: number;
   readonly deviceId: number;
   /** MSI-X vectors. */
   readonly vectors: number;
@@ -71,13 +73,8 @@ export function negotiate(connection: Connection): ServerFacts {
     `${CONFIG_BYTES} bytes or more of config space`,
     `${config.sizeBytes}`,
   );
-  const msix = connection.request(
-    'query MSI-X',
-    COMMAND.DEVICE_GET_IRQ_INFO,
-    (out, id) => encodeIrqInfoCommand(out, id, IRQ.MSIX),
-    (reply, fdCount) => decodeIrqInfoReply(reply, fdCount, IRQ.MSIX),
-  );
-  expect(connection, msix.count <= MAX_VECTORS, `at most ${MAX_VECTORS} vectors`, `${msix.count}`);
+  const vectors = irqCount(connection, 'query MSI-X', IRQ.MSIX);
+  expect(connection, vectors <= MAX_VECTORS, `at most ${MAX_VECTORS} vectors`, `${vectors}`);
   const deviceId = readRegion(connection, REGION.CONFIG, 'config', CONFIG_DEVICE_ID, 2);
   // Last, so that nothing can fail between the arrival of the fd and its owner's taking it.
   const bar0 = regionInfo(connection, REGION.BAR0);
@@ -90,8 +87,9 @@ export function negotiate(connection: Connection): ServerFacts {
   return {
     capabilities: version.capabilities,
     resettable: (device.flags & DEVICE_FLAG.RESET) !== 0,
+    irqs: device.irqs,
     deviceId,
-    vectors: msix.count,
+    vectors,
     configBytes: config.sizeBytes,
     bar0: {
       fd: connection.takeReplyFd(),
@@ -126,6 +124,17 @@ function regionInfo(connection: Connection, index: number): RegionInfo {
     (out, id) => encodeRegionInfoCommand(out, id, query),
     (reply, fdCount) => decodeRegionInfoReply(reply, fdCount, query),
   );
+}
+
+/** How many interrupts the device has of a type. @throws VfioError as Connection.request */
+export function irqCount(connection: Connection, operation: string, index: number): number {
+  const info = connection.request(
+    operation,
+    COMMAND.DEVICE_GET_IRQ_INFO,
+    (out, id) => encodeIrqInfoCommand(out, id, index),
+    (reply, fdCount) => decodeIrqInfoReply(reply, fdCount, index),
+  );
+  return info.count;
 }
 
 function expect(connection: Connection, holds: boolean, expected: string, got: string): void {

@@ -274,3 +274,62 @@ describe('what a device does after it was opened', () => {
     expect(tooMany.slice(1).map((o) => o.error?.name)).toEqual(['RangeError', 'RangeError']);
   });
 });
+
+describe('events of the host', () => {
+  const LIFE: readonly Step[] = [
+    ['open', A],
+    ['events', A],
+    ['events', A],
+    ['close', A],
+    ['events', A],
+  ];
+
+  it('are asked for with an eventfd each, and told once', async () => {
+    const outcomes = await run(LIFE, { FAKE_EVENTS: '1' });
+    expect(outcomes.slice(0, 4).map((o) => o.value)).toEqual([null, 1, 0, null]);
+    expect(outcomes[4].error?.message).toMatch(/take events .*the device is closed/);
+    expect(kernel.requests().filter((line) => line.startsWith('SET_IRQS'))).toEqual([
+      'SET_IRQS argsz=24 flags=0x24 index=3 start=0 count=1 unused=0',
+      'SET_IRQS argsz=24 flags=0x24 index=4 start=0 count=1 unused=0',
+    ]);
+  });
+
+  it('never come where the kernel has none', async () => {
+    const outcomes = await run(LIFE);
+    expect(outcomes.slice(0, 4).map((o) => o.value)).toEqual([null, 0, 0, null]);
+    expect(kernel.requests().filter((line) => line.startsWith('SET_IRQS'))).toEqual([]);
+  });
+
+  it('that the kernel refuses to tell are said, and the device is of use all the same', async () => {
+    const settings = { FAKE_EVENTS: '1', FAKE_ERRNO: 'GET_IRQ_INFO=22@2,SET_IRQS=12@1' };
+    const outcomes = await run([...LIFE.slice(0, 4), ['logged']], settings);
+    expect(messages(outcomes)).toEqual(outcomes.map(() => 'done'));
+    expect(outcomes[4].value).toContainEqual(
+      expect.stringMatching(/^warn: no events from the host: await events .*ENOMEM/),
+    );
+  });
+
+  it('a removal that waits refuses the reset, and the device is given back all the same', async () => {
+    const steps: Step[] = [
+      ['open', A],
+      ['setConfig', A, 4, 6],
+      ['map', A, 0x200000, 4096],
+      ['reset', A],
+      ['setConfig', A, 4, 6],
+      ['close', A],
+      ['logged'],
+    ];
+    const outcomes = await run(steps, { FAKE_ERRNO: 'RESET=11@1,RESET=11@2' });
+    const waits =
+      /EAGAIN: VFIO_DEVICE_RESET: .*given back \(unbind, sriov_numvfs=0, hot unplug\).*close the device/;
+    expect(outcomes[3].error?.message).toMatch(waits);
+    expect(outcomes[6].value).toContainEqual(expect.stringMatching(waits));
+    expect(kernel.requests().slice(-5)).toEqual([
+      'UNMAP size=24 ioas=7 iova=0x100200000 length=0x1000',
+      'DETACH argsz=8 flags=0',
+      'CLOSE device',
+      'DESTROY size=8 id=7',
+      'CLOSE iommu',
+    ]);
+  });
+});

@@ -70,6 +70,7 @@ const STEPS = {
     return made.map((fd) => (fd < 0 ? fd : 'fd'));
   },
   noVectors: (address) => devices[address].disableVectors(),
+  events: (address) => devices[address].takeEvents(),
   reset: (address) => devices[address].reset(),
   close: (address) => devices[address].close(),
   logged: () => logged,

@@ -247,7 +247,8 @@ describe('every call', () => {
         if (abi === 'cdev') {
           outcomes = await onFake(expected, steps, step[0] === 'noVectors' ? [call] : []);
         } else {
-          const later = step[0] === 'noVectors' ? 2 : 1;
+          // An open has connected the two events of the host.
+          const later = { vectors: 3, noVectors: 4 }[step[0]] ?? 1;
           const injected = expected.map(({ errno }) => `${call}=${errno}@${later}`);
           outcomes = await runOnModel(model, group.sysfs, steps, injected.join(','), 64);
         }

@@ -8,6 +8,7 @@
 //   FAKE_REGION  plain, sparse, loop, outside, unmappable: what BAR0's info looks like
 //   FAKE_GROUP   viable or not
 //   FAKE_API     what GET_API_VERSION answers (default 0)
+//   FAKE_EVENTS  interrupts of ERR and of REQ, each (default 0); REQ comes as soon as it is connected
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -193,9 +195,10 @@ static int device_call(int fd, unsigned request, char *arg) {
     return region_info(arg);
   case 0x3b6d:
     U32(4) = 9;
-    U32(12) = U32(8) == 2 ? 3 : 0;
+    U32(12) = U32(8) == 2 ? 3 : U32(8) > 2 ? (uint32_t)atoi(setting("FAKE_EVENTS", "0")) : 0;
     return 0;
   case 0x3b6e:
+    if (U32(8) == 4 && U32(16) == 1 && eventfd_write((int)U32(20), 1) != 0) return EBADF;
     note("SET_IRQS argsz=%u flags=0x%x index=%u start=%u count=%u unused=%d\n", U32(0), U32(4),
          U32(8), U32(12), U32(16), U32(16) == 3 ? (U32(20) == ~0u) + (U32(24) == ~0u) + (U32(28) == ~0u) : 0);
     return U32(0) == 20 + 4 * U32(16) ? 0 : EINVAL;

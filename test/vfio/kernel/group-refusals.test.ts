@@ -145,7 +145,7 @@ describe('group and container over the preload library', () => {
         ['reset', A],
         ['reset', A],
       ],
-      'DEVICE_SET_IRQS=EBUSY@1,DEVICE_RESET=EINVAL@1',
+      'DEVICE_SET_IRQS=EBUSY@3,DEVICE_RESET=EINVAL@1',
     );
     expect(messages(outcomes)).toEqual([
       'done',

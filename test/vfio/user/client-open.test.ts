@@ -136,10 +136,10 @@ describe('opening fails and leaves no fd, no window and no connection', () => {
   });
 });
 
-test('opening asks for version, device, config, interrupts, device id and BAR0, in that order', () => {
+test('opening asks for version, device, config, interrupts, device id, BAR0 and events, in that order', () => {
   const server = new ScriptedServer(bar);
   const device = open(server);
-  expect(server.takeCommands()).toEqual([1, 4, 5, 7, 9, 5]);
+  expect(server.takeCommands()).toEqual([1, 4, 5, 7, 9, 5, 7, 7]);
   expect(device.address).toBe(ADDRESS);
   expect(device.deviceId).toBe(0x10ed);
   expect(device.vectors).toBe(3);

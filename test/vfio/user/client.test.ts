@@ -4,6 +4,7 @@ import { type Iova, iovaOf } from '../../../src/memory/iova.ts';
 import { native } from '../../../src/support/native.ts';
 import { VfioUserDevice } from '../../../src/vfio/user/client.ts';
 import {
+  type Answer,
   barFile,
   errorReply,
   nextWindow,
@@ -313,11 +314,100 @@ describe('close', () => {
       () => device.unmapDma(mapping.iova, 4096),
       () => device.enableVectors([bar]),
       () => device.disableVectors(),
+      () => device.takeEvents(),
       () => device.reset(),
     ]) {
       expect(thrownBy(call).message).toContain('the device is closed');
     }
     expect(server.takeCommands()).toEqual([]);
+  });
+});
+
+describe('events of the host', () => {
+  const REMOVAL = 1;
+  const ERROR = 2;
+
+  /** Opens a device; the fds that the server was given for ERR (index 3) and REQ (index 4), to be closed by the test. */
+  function connected(server: ScriptedServer): { device: VfioUserDevice; fds: Map<number, number> } {
+    const fds = new Map<number, number>();
+    server.twist = only(8, ({ view, fds: given }, good) => {
+      for (const fd of given) fds.set(view.getUint32(24, true), native().dup(fd));
+      return good;
+    });
+    return { device: open(server), fds };
+  }
+
+  test('are told once each, and none costs a message', () => {
+    const before = openFds();
+    const server = new ScriptedServer(bar);
+    server.eventIrqs = 1;
+    const { device, fds } = connected(server);
+    const [error, request] = [fds.get(3) ?? -1, fds.get(4) ?? -1];
+    server.takeCommands();
+    expect(device.takeEvents()).toBe(0);
+    native().eventfdSignal(request);
+    native().eventfdSignal(request);
+    expect([device.takeEvents(), device.takeEvents()]).toEqual([REMOVAL, 0]);
+    native().eventfdSignal(error);
+    native().eventfdSignal(request);
+    expect([device.takeEvents(), device.takeEvents()]).toEqual([REMOVAL | ERROR, 0]);
+    expect(server.takeCommands()).toEqual([]);
+    device.close();
+    for (const fd of fds.values()) native().close(fd);
+    expect(openFds()).toBe(before);
+  });
+
+  const SAID = [
+    expect.stringMatching(/no events .*EINVAL/),
+    expect.stringMatching(/no events .*EINVAL/),
+  ];
+  test.each([
+    ['has none', { irqs: 3 }, [1, 4, 5, 7, 9, 5], []],
+    ['counts none', { eventIrqs: 0 }, [1, 4, 5, 7, 9, 5, 7, 7], []],
+    [
+      'will not say',
+      {
+        twist: (request: Request, good: Exclude<Answer, number>) =>
+          request.command === 7 && request.view.getUint32(24, true) > 2
+            ? errorReply(request, 22)
+            : good,
+      },
+      [1, 4, 5, 7, 9, 5, 7, 7],
+      SAID,
+    ],
+    [
+      'refuses the eventfds',
+      { eventIrqs: 1, twist: only(8, (request) => errorReply(request, 22)) },
+      [1, 4, 5, 7, 9, 5, 7, 8, 7, 8],
+      SAID,
+    ],
+  ])('never come from a server that %s', (_, change, commands, said) => {
+    const before = openFds();
+    const server = new ScriptedServer(bar);
+    Object.assign(server, change);
+    const warnings: string[] = [];
+    const log = {
+      debug: () => {},
+      info: () => {},
+      warn: (text: string) => void warnings.push(text),
+    };
+    const device = VfioUserDevice.over(server, ADDRESS, arena, { log });
+    expect(server.takeCommands()).toEqual(commands);
+    expect(warnings).toEqual(said);
+    expect(device.takeEvents()).toBe(0);
+    device.close();
+    expect(openFds()).toBe(before);
+  });
+
+  test('a reset that meets a removal says what EAGAIN means', () => {
+    const server = new ScriptedServer(bar);
+    const device = open(server);
+    server.twist = only(13, (request) => errorReply(request, 11));
+    const { errno, message } = thrownBy(() => device.reset());
+    expect(errno).toBe(11);
+    expect(message).toContain('waits for it to be given back (unbind, sriov_numvfs=0, hot unplug)');
+    device.close();
+    expect(server.closed).toBe(1);
   });
 });
 

@@ -66,6 +66,8 @@ export class ScriptedServer implements Exchange {
   regions = 9;
   irqs = 5;
   vectors = 3;
+  /** Interrupts of ERR and of REQ, each. */
+  eventIrqs = 0;
   configBytes = 256;
   barBytes = 0x4000;
   readonly barFd: number;
@@ -119,7 +121,7 @@ export class ScriptedServer implements Exchange {
       case 5:
         return this.region(request, view.getUint32(24, true));
       case 7:
-        return reply(request, words(16, 9, view.getUint32(24, true), this.vectors));
+        return this.irq(request, view.getUint32(24, true));
       case 9: {
         const key = view.getUint32(24, true) * 0x10000 + view.getUint32(16, true);
         const data = words(this.registers.get(key) ?? (key === 0x70002 ? 0x10ed : 0));
@@ -136,6 +138,10 @@ export class ScriptedServer implements Exchange {
       default:
         return reply(request, new Uint8Array(0));
     }
+  }
+
+  private irq(request: Request, index: number): { bytes: Uint8Array; fds: number[] } {
+    return reply(request, words(16, 9, index, index < 3 ? this.vectors : this.eventIrqs));
   }
 
   private region(request: Request, index: number): { bytes: Uint8Array; fds: number[] } {
