@@ -262,7 +262,7 @@ describe('tx frames', () => {
   it('inserts IPv4 and UDP checksums', () => {
     const { bench, vf } = started();
     // RFC 1071 by hand: header 45 00 00 20 .. 11, addresses 10.0.0.1 and 10.0.0.2.
-    const ip = [0x45, 0, 0, 0x20, 0, 0, 0x40, 0, 64, 17, 0xde, 0xad, 10, 0, 0, 1, 10, 0, 0, 2];
+    const ip = [0x45, 0, 0, 0x20, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     // Preset: pseudo header 10.0.0.1 + 10.0.0.2 + 17 + 12 = 0x1420.
     const udp = [0, 1, 0, 2, 0, 12, 0x14, 0x20, 0xff, 0, 0, 1];
     const bytes = [...OUT.dst, ...OUT.src, 8, 0, ...ip, ...udp];

@@ -1,6 +1,7 @@
 // TCP segmentation (TSE): what a request's context descriptor asks for, and the headers of each
 // frame that is cut from it. 82599 DS sec 7.2.4; flag masks as DTXTCPFLGL and DTXTCPFLGH come up.
-// Which bytes go where, tags and padding are frames.ts. Tunnels and UDP are not modelled.
+// Which bytes go where, tags and padding are frames.ts. Of a tunnel only the outer IP header and the TCP
+// header change: a driver asks for segments of one size and has the rest right for it. UDP is not modelled.
 
 import {
   ETHER_HEADER,
