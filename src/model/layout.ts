@@ -22,7 +22,7 @@ export const POOL_VLAN_SPOOF = 8;
 export const POOL_UNTAGGED = 16;
 
 export const V_POOL = 0;
-/** Port VLAN id, 0 for none. */
+/** VMVIR as the PF set it: 0, or VMVIR_INSERT and the tag that goes into every frame. */
 export const V_PORT_VLAN = 1;
 /** Rx queues that RSS spreads over: 1, 2, 4 or 8. */
 export const V_QUEUES = 2;

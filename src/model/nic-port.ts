@@ -26,7 +26,16 @@ const MAX_VFS = 63;
 export interface NicPortOptions
   extends Pick<
     PfOptions,
-    'macs' | 'pfMtu' | 'trusted' | 'portVlans' | 'spoofChecks' | 'queryRss' | 'trace'
+    | 'macs'
+    | 'pfMtu'
+    | 'trusted'
+    | 'portVlans'
+    | 'portPriorities'
+    | 'trafficClasses'
+    | 'defaultClass'
+    | 'spoofChecks'
+    | 'queryRss'
+    | 'trace'
   > {
   /** 1 to 63. */
   readonly vfs: number;

@@ -3,6 +3,9 @@
 // registers RAR and MPSAR, VLVF and VLVFB, MTA, VMOLR, VFRE, VFTE, PFVFSPOOF, VMVIR, see docs/82599-vf.md
 // sec 7.1). For RSS: key and redirection table. Holds no policy.
 
+/** Bit 30 of VMVIR: the default tag, bits 15:0, goes into every frame. */
+export const VMVIR_INSERT = 1 << 30;
+
 /** What a VF's pool accepts beside its exact MACs: bits of VMOLR. */
 interface PoolAcceptance {
   /** Untagged frames. */
@@ -24,8 +27,8 @@ export interface PoolTable {
   /** Drop frames whose source MAC (VLAN) is not this VF's. */
   macAntiSpoof: boolean;
   vlanAntiSpoof: boolean;
-  /** Port VLAN the PF forces (VMVIR), 0 for none. */
-  portVlan: number;
+  /** VMVIR: the tag the PF has put into every frame of this VF, as VMVIR_INSERT and the TCI; 0 for none. */
+  vmvir: number;
   /** Frames of this VF's queues are dropped, not held back, when there is no descriptor (QDE). */
   queueDrop: boolean;
   /** Queues that hardware gives the pool: 2 with more than 32 pools, else 4 (8 in 16-pool mode). */
@@ -82,6 +85,8 @@ export class SwitchTables {
   readonly multicastTable = new Uint32Array(128);
   /** Which bits of the destination make the multicast hash: mc_filter_type 0..3. */
   multicastFilterType = 0;
+  /** Traffic classes of the port, 2 to 8: queue n of each VF is that of class n, and RSS is off (MRQC); 1: none. */
+  trafficClasses = 1;
   /** Largest frame the port takes, CRC included (MAXFRS). */
   maxFrame = 1518;
   generation = 0;
@@ -93,13 +98,13 @@ export class SwitchTables {
       txEnable: false,
       macAntiSpoof: false,
       vlanAntiSpoof: false,
-      portVlan: 0,
+      vmvir: 0,
       queueDrop: false,
       queues: queuesPerPool,
     }));
   }
 
-  /** Call after any change to `pools`, `multicastTable`, `maxFrame` or the filter type. */
+  /** Call after any change to `pools`, `multicastTable`, `maxFrame`, the classes or the filter type. */
   changed(): void {
     this.generation++;
   }

@@ -1,7 +1,7 @@
 // The Linux PF behind the mailbox: which requests linux ixgbe answers with ACK,
 // which with NACK, and what each does. Kernels 6.1 and 7.3 differ in the API
 // versions they accept and in FEATURES_NEGOTIATE. docs/82599-vf.md sec 4.3 to 4.7, 7.5
-// to 7.7. IPsec offload and traffic classes are not modelled: NACK.
+// to 7.7. IPsec offload is not modelled: NACK.
 
 import { type ApiVersion, apiAtLeast, MESSAGE, MIN_LPE, REQUEST, XCAST } from '../../hw/mailbox.ts';
 import { RETA_ENTRIES, RSS_KEY, retaEntry } from '../tables.ts';
@@ -9,6 +9,7 @@ import { COMMON_ANSWERS, infoOf, negotiate, type PfPolicy, setMaxFrame, since } 
 import {
   applyXcast,
   armSpoofCheck,
+  hasClasses,
   isValidUnicast,
   macOfMessage,
   macVlanRoom,
@@ -58,7 +59,9 @@ const ANSWERS: PfPolicy['answers'] = {
     return true;
   },
   [REQUEST.SET_VLAN]: (port, record, words) =>
-    record.portVlan === 0 && COMMON_ANSWERS[REQUEST.SET_VLAN](port, record, words),
+    record.portVlan === 0 &&
+    !hasClasses(port) &&
+    COMMON_ANSWERS[REQUEST.SET_VLAN](port, record, words),
   [REQUEST.SET_LPE]: setMaxFrame(MIN_LPE, (record) => {
     record.pool.rxEnable = false;
   }),

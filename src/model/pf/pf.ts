@@ -1,13 +1,11 @@
-// The PF of one port: takes VF resets and requests out of the mailboxes, has a
-// policy (linux.ts, dpdk.ts) answer them, and does what a host's
-// administrator asks. docs/82599-vf.md sec 4.2, 4.6, 4.7. Moves only by `step`.
+// The PF of one port: serves the VFs' mailboxes (mailboxes.ts) and does what a host's administrator
+// asks. docs/82599-vf.md sec 4.6, 4.7. Moves only by `step`.
 
-import { MESSAGE, PF_CONTROL_PING, REQUEST, XCAST } from '../../hw/mailbox.ts';
 import { macNumber } from '../tables.ts';
-import type { PfPersonality, VfHardware } from '../types.ts';
+import type { PfPersonality } from '../types.ts';
 import { dpdkPolicy } from './dpdk.ts';
 import { linuxPolicy } from './linux.ts';
-import type { PfPolicy } from './policy.ts';
+import { Mailboxes } from './mailboxes.ts';
 import {
   applyPortVlan,
   armSpoofCheck,
@@ -16,46 +14,41 @@ import {
   startPool,
   syncFilters,
   type VfRecord,
-  vfResetEvent,
   wipePool,
 } from './records.ts';
-import type { MailboxTrace, PfOptions } from './types.ts';
+import { checkClasses, checkedMac, checkMtu, checkPortVlan, newRecord } from './settings.ts';
+import type { PfOptions } from './types.ts';
 
-const { ACK, NACK, CTS } = MESSAGE.mask;
 /** Ethernet header and CRC around an MTU. */
 const FRAME_OVERHEAD = 18;
-/** Largest MTU of the PF's interface: 9728 bytes a frame. */
-const MAX_PF_MTU = 9710;
-
-/** MAC that the model's PF gives VF `vf` of port `port`: 02:09:c0:00:PP:VV. */
-function defaultMac(port: number, vf: number): Uint8Array {
-  return new Uint8Array([0x02, 0x09, 0xc0, 0x00, port, vf]);
-}
-
 /** The PF driver of one port, and its administrator. Moves only by `step`. */
 export class Pf {
   private isUp = false;
-  private readonly policy: PfPolicy;
   private readonly port: PfPort;
-  private readonly trace: (message: MailboxTrace) => void;
+  private readonly mailboxes: Mailboxes;
+  /** Queues of a VF without traffic classes. */
+  private readonly plainQueues: number;
 
   /**
    * Starts the PF of a port: programs the tables and releases the VFs (RSTD).
-   * @throws RangeError for a pfMtu outside 68..9710 or a MAC that is not 6 bytes of unicast
+   * @throws RangeError for a setting out of range
    */
   constructor(personality: PfPersonality, options: PfOptions) {
     const pfMtu = options.pfMtu ?? 1500;
-    if (!Number.isInteger(pfMtu) || pfMtu < 68 || pfMtu > MAX_PF_MTU) {
-      throw new RangeError(`pfMtu: expected 68 to ${MAX_PF_MTU}, got ${pfMtu}`);
-    }
-    this.policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
-    this.trace = options.trace ?? (() => {});
+    checkMtu(pfMtu);
     this.port = {
       port: options.port,
       tables: options.tables,
       pfMtu,
+      defaultClass: 0,
       records: options.functions.map((hardware, vf) => newRecord(options, hardware, vf)),
     };
+    const policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
+    this.mailboxes = new Mailboxes(this.port, policy, options.trace ?? (() => {}));
+    this.plainQueues = options.tables.pools[0]?.queues ?? 0;
+    const { trafficClasses = 0, defaultClass = 0 } = options;
+    checkClasses(options.functions.length, trafficClasses, defaultClass);
+    this.applyClasses(trafficClasses, defaultClass);
     this.start();
     for (const record of this.port.records) record.hardware.portResetDone();
   }
@@ -70,27 +63,7 @@ export class Pf {
    * @returns messages and events handled
    */
   step(): number {
-    let handled = 0;
-    if (!this.isUp) return 0;
-    const { records } = this.port;
-    for (let i = 0; i < records.length; i++) {
-      const record = records[i];
-      // In the order of linux ixgbe_msg_task: reset events, then requests, then ACKs.
-      if (record.hardware.takeResetEvent()) {
-        this.trace({ vf: record.vf, kind: 'reset', words: [] });
-        vfResetEvent(this.port, record);
-        handled++;
-      }
-      if (record.hardware.mailbox.hasRequest) {
-        this.answer(record);
-        handled++;
-      }
-      if (record.hardware.mailbox.takeAck()) {
-        if (!record.clearToSend) this.post(record, 'reply', [NACK]);
-        handled++;
-      }
-    }
-    return handled;
+    return this.isUp ? this.mailboxes.step() : 0;
   }
 
   /** MAC the PF assigned to the VF by now, null for none. */
@@ -119,20 +92,40 @@ export class Pf {
     this.withdraw(record);
   }
 
-  /** `ip link set PF vf N vlan V`; 0 takes it off. */
-  setPortVlan(vf: number, vid: number): void {
-    if (!Number.isInteger(vid) || vid < 0 || vid > 4094) {
-      throw new RangeError(`setPortVlan: expected a VID from 0 to 4094, got ${vid}`);
-    }
+  /**
+   * `ip link set PF vf N vlan ID qos P`; 0 and 0 take it off. The VF learns of it through its next GET_QUEUES.
+   * @param vid 0 to 4094; @param priority 0 to 7
+   */
+  setPortVlan(vf: number, vid: number, priority = 0): void {
+    checkPortVlan(vid, priority);
     const record = this.record(vf);
-    this.port.tables.removeVlan(vf, record.portVlan);
+    const { tables } = this.port;
+    tables.removeVlan(vf, record.portVlan);
     record.portVlan = vid;
-    // Untagged access goes with VID 0; VLANs the VF joined before stay until its reset.
-    this.port.tables.removeVlan(vf, 0);
-    this.port.tables.addVlan(vf, vid);
-    applyPortVlan(record);
+    record.portPriority = priority;
+    applyPortVlan(this.port, record);
+    // Untagged access goes with VID 0; VLANs the VF joined before stay until its reset. A priority alone takes it
+    // too, and the VF's next reset gives it back (linux ixgbe_enable_port_vlan, ixgbe_vf_reset_event).
+    tables.removeVlan(vf, 0);
+    const off = vid === 0 && priority === 0;
+    if (vid !== 0 || off) tables.addVlan(vf, vid);
+    record.pool.acceptance.aupe = off;
     if (vid !== 0 && record.spoofCheck) record.pool.vlanAntiSpoof = true;
-    this.port.tables.changed();
+    tables.changed();
+  }
+
+  /**
+   * `tc qdisc add dev PF root mqprio num_tc N`: the port is reset, and each VF has one queue a class from then on.
+   * @param classes 0 or 1: none; up to 8 with fewer than 16 VFs, up to 4 with fewer than 32 (linux ixgbe_setup_tc)
+   * @param defaultClass class of the default priority, whose queue a VF is to send on
+   * @throws RangeError for more than the port can have
+   */
+  setTrafficClasses(classes: number, defaultClass = 0): void {
+    checkClasses(this.port.records.length, classes, defaultClass);
+    const { up } = this;
+    this.goDown();
+    this.applyClasses(classes, defaultClass);
+    if (up) this.comeUp();
   }
 
   /** `ip link set PF vf N spoofchk on|off`. */
@@ -154,10 +147,7 @@ export class Pf {
   /** Pings one VF, or all: PF_CONTROL, with CTS where the VF has it. */
   ping(vf?: number): void {
     const targets = vf === undefined ? this.port.records : [this.record(vf)];
-    for (const record of targets) {
-      const cts = record.clearToSend ? CTS : 0;
-      this.post(record, 'ping', [PF_CONTROL_PING | cts]);
-    }
+    for (const record of targets) this.mailboxes.ping(record);
   }
 
   /** The PF interface goes down: CTS withdrawn, VFRE and VFTE cleared, ping, port reset (RSTI). */
@@ -166,7 +156,7 @@ export class Pf {
     this.isUp = false;
     for (const record of this.port.records) {
       record.clearToSend = false;
-      this.post(record, 'ping', [PF_CONTROL_PING]);
+      this.mailboxes.ping(record);
       record.hardware.portReset();
       wipePool(this.port, record);
     }
@@ -191,6 +181,15 @@ export class Pf {
     this.comeUp();
   }
 
+  private applyClasses(classes: number, defaultClass: number): void {
+    const { records, tables } = this.port;
+    tables.trafficClasses = Math.max(classes, 1);
+    this.port.defaultClass = defaultClass;
+    const queues = classes > 4 ? 8 : classes > 1 ? 4 : this.plainQueues;
+    for (const { pool } of records) pool.queues = queues;
+    tables.changed();
+  }
+
   private start(): void {
     this.isUp = true;
     this.port.tables.maxFrame = this.port.pfMtu + FRAME_OVERHEAD;
@@ -211,61 +210,4 @@ export class Pf {
     record.clearToSend = false;
     if (this.isUp) this.ping(record.vf);
   }
-
-  private answer(record: VfRecord): void {
-    const words = record.hardware.mailbox.takeRequest();
-    this.trace({ vf: record.vf, kind: 'request', words: [...words] });
-    const message = words[0];
-    // Already an answer, the VF's or a stale one of ours: nothing to do.
-    if ((message & (ACK | NACK)) !== 0) return;
-    if (message === REQUEST.RESET) {
-      vfResetEvent(this.port, record);
-      this.post(record, 'reply', this.policy.reset(this.port, record));
-      return;
-    }
-    if (this.policy.needsReset && !record.clearToSend) {
-      this.post(record, 'reply', [(message | NACK) >>> 0]);
-      return;
-    }
-    const opcode = message & MESSAGE.mask.OPCODE;
-    const ok = this.policy.answers[opcode]?.(this.port, record, words) ?? false;
-    words[0] = message | (ok ? ACK : NACK) | CTS;
-    this.post(record, 'reply', [...words.subarray(0, this.policy.replyWords(opcode))]);
-  }
-
-  /** A message that finds the buffer held by the VF is lost, as in linux, which tries once. */
-  private post(record: VfRecord, kind: 'reply' | 'ping', words: number[]): void {
-    const message = words.map((word) => word >>> 0);
-    if (record.hardware.mailbox.post(message)) this.trace({ vf: record.vf, kind, words: message });
-  }
-}
-
-function newRecord(options: PfOptions, hardware: VfHardware, vf: number): VfRecord {
-  const given = options.macs?.[vf];
-  const adminMac = given === null ? null : checkedMac(given ?? defaultMac(options.port, vf));
-  return {
-    vf,
-    hardware,
-    pool: options.tables.pools[vf],
-    adminMac,
-    mac: adminMac === null ? 0 : macNumber(adminMac),
-    macVlans: [],
-    filters: new Set(),
-    trusted: options.trusted?.[vf] ?? false,
-    portVlan: options.portVlans?.[vf] ?? 0,
-    spoofCheck: options.spoofChecks?.[vf] ?? true,
-    queryRss: options.queryRss?.[vf] ?? false,
-    linkEnabled: true,
-    api: '1.0',
-    xcast: XCAST.NONE,
-    clearToSend: false,
-  };
-}
-
-function checkedMac(mac: Uint8Array): Uint8Array {
-  if (mac.length !== 6 || (mac[0] & 1) !== 0 || mac.every((byte) => byte === 0)) {
-    const got = [...mac].map((byte) => byte.toString(16)).join(':');
-    throw new RangeError(`MAC of a VF: expected 6 bytes of a unicast address, got ${got}`);
-  }
-  return mac.slice();
 }

@@ -9,7 +9,7 @@ import {
   MESSAGE,
   REQUEST,
 } from '../../hw/mailbox.ts';
-import { addMulticastHashes, joinVlan, type PfPort, type VfRecord } from './records.ts';
+import { addMulticastHashes, hasClasses, joinVlan, type PfPort, type VfRecord } from './records.ts';
 
 /** Longest standard frame, CRC included. */
 const STANDARD_FRAME = 1518;
@@ -85,11 +85,13 @@ export const COMMON_ANSWERS: PfPolicy['answers'] = {
     if (vid !== 0) port.tables.removeVlan(record.vf, vid);
     return true;
   },
-  [REQUEST.GET_QUEUES]: since('1.1', (_port, record, words) => {
+  // Word 3 tells a VF to expect tags: the number of classes, or 1 with a port VLAN or priority.
+  [REQUEST.GET_QUEUES]: since('1.1', (port, record, words) => {
     words[1] = record.pool.queues;
     words[2] = record.pool.queues;
-    words[3] = record.portVlan === 0 ? 0 : 1;
-    words[4] = 0; // traffic class of the default priority
+    if (hasClasses(port)) words[3] = port.tables.trafficClasses;
+    else words[3] = record.portVlan !== 0 || record.portPriority !== 0 ? 1 : 0;
+    words[4] = port.defaultClass;
     return true;
   }),
 };

@@ -3,7 +3,7 @@
 // reset. Facts: linux ixgbe_sriov.c, docs/82599-vf.md sec 4.5, 4.7, 6. No messages here.
 
 import { type ApiVersion, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
-import type { MacNumber, PoolTable, SwitchTables } from '../tables.ts';
+import { type MacNumber, type PoolTable, type SwitchTables, VMVIR_INSERT } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
 
 /** RAR entries of the chip, exact MACs of PF and VFs together. */
@@ -28,6 +28,8 @@ export interface VfRecord {
   readonly filters: Set<MacNumber>;
   trusted: boolean;
   portVlan: number;
+  /** Priority of the port VLAN (`qos`), 0 to 7. */
+  portPriority: number;
   spoofCheck: boolean;
   queryRss: boolean;
   linkEnabled: boolean;
@@ -43,6 +45,8 @@ export interface PfPort {
   readonly records: readonly VfRecord[];
   readonly tables: SwitchTables;
   readonly pfMtu: number;
+  /** Class of the default priority, 0 where there are no traffic classes. */
+  defaultClass: number;
 }
 
 /** A MAC from message words 1 and 2: byte 0 in bits 7:0 of word 1, bytes 4 and 5 in word 2. */
@@ -127,8 +131,8 @@ export function applyXcast(port: PfPort, record: VfRecord, mode: number): void {
 export function vfResetEvent(port: PfPort, record: VfRecord): void {
   port.tables.clearVlans(record.vf);
   port.tables.addVlan(record.vf, record.portVlan);
-  applyPortVlan(record);
-  if (record.portVlan !== 0 && record.spoofCheck) armSpoofCheck(record, true);
+  applyPortVlan(port, record);
+  if (record.pool.vmvir !== 0 && record.spoofCheck) armSpoofCheck(record, true);
   record.macVlans = [];
   syncFilters(port, record, false);
   record.api = '1.0';
@@ -152,11 +156,20 @@ export function enablePool(port: PfPort, record: VfRecord): void {
   port.tables.changed();
 }
 
-/** VMVIR and VMOLR for the port VLAN that the record names. */
-export function applyPortVlan(record: VfRecord): void {
-  record.pool.portVlan = record.portVlan;
+/**
+ * VMVIR and VMOLR for the port VLAN that the record names. With traffic classes every frame gets a tag, be it one of
+ * VID 0 and the default priority, 0 (linux ixgbe_vf_reset_event).
+ */
+export function applyPortVlan(port: PfPort, record: VfRecord): void {
+  const tci = (record.portPriority << 13) | record.portVlan;
+  record.pool.vmvir = tci !== 0 || hasClasses(port) ? VMVIR_INSERT | tci : 0;
   record.pool.acceptance.aupe = record.portVlan === 0;
   record.pool.acceptance.bam = true;
+}
+
+/** True where the PF's interface has traffic classes. */
+export function hasClasses(port: PfPort): boolean {
+  return port.tables.trafficClasses > 1;
 }
 
 /** PFVFSPOOF, both checks. */
@@ -172,7 +185,7 @@ export function wipePool(port: PfPort, record: VfRecord): void {
   syncFilters(port, record, false);
   record.pool.rxEnable = false;
   record.pool.txEnable = false;
-  record.pool.portVlan = 0;
+  record.pool.vmvir = 0;
   record.pool.queueDrop = false;
   armSpoofCheck(record, false);
   Object.assign(record.pool.acceptance, { aupe: false, bam: false, rompe: false, mpe: false });
@@ -183,7 +196,7 @@ export function wipePool(port: PfPort, record: VfRecord): void {
 /** What the PF programs when it comes up, before the VF spoke. VFRE and VFTE stay off. */
 export function startPool(port: PfPort, record: VfRecord): void {
   port.tables.addVlan(record.vf, record.portVlan);
-  applyPortVlan(record);
+  applyPortVlan(port, record);
   armSpoofCheck(record, record.spoofCheck);
   record.api = '1.0';
   port.tables.changed();

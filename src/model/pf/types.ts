@@ -26,6 +26,11 @@ export interface PfOptions {
   readonly trusted?: readonly boolean[];
   /** `ip link set PF vf N vlan V`; 0 (default) is none. */
   readonly portVlans?: readonly number[];
+  /** The `qos` of that port VLAN, 0 (default) to 7: the priority in the tags that the PF has inserted. */
+  readonly portPriorities?: readonly number[];
+  /** Traffic classes of the PF's interface, as `setTrafficClasses` takes them; default none. */
+  readonly trafficClasses?: number;
+  readonly defaultClass?: number;
   /** `ip link set PF vf N spoofchk`; default on. */
   readonly spoofChecks?: readonly boolean[];
   /** `ip link set PF vf N query_rss on`; default off. */

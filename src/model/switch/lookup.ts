@@ -116,7 +116,7 @@ export class SwitchLookup {
         (pool.macAntiSpoof ? POOL_MAC_SPOOF : 0) |
         (pool.vlanAntiSpoof ? POOL_VLAN_SPOOF : 0) |
         (pool.acceptance.aupe ? POOL_UNTAGGED : 0);
-      h[v + V_PORT_VLAN] = pool.portVlan;
+      h[v + V_PORT_VLAN] = pool.vmvir;
       h[v + V_SOURCE_OK] = 0;
     }
     for (let i = 0; i < ENTRIES; i++) h[this.table + (i << ENTRY_SHIFT) + E_GENERATION] = -1;

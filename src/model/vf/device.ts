@@ -87,8 +87,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       report: this.report,
       softwareReset: () => this.resetVf(),
     });
-    const { queues } = this.pool;
-    this.queues = new QueueRegisters(barOffset, options.views, queues, this.report);
+    this.queues = new QueueRegisters(barOffset, options.views, this.pool, this.report);
     this.engine = options.engine(this);
   }
 

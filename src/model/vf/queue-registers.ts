@@ -16,6 +16,7 @@ import {
   VFTXDCTL,
 } from '../../hw/registers.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
+import type { PoolTable } from '../tables.ts';
 import {
   REGISTER_WORDS,
   type RegisterWord,
@@ -39,14 +40,19 @@ const RESET_WORDS: readonly number[] = [...REGISTER_WORDS.values()]
 export class QueueRegisters {
   private readonly barOffset: number;
   private readonly views: () => ArenaViews;
-  private readonly queues: number;
+  private readonly pool: Pick<PoolTable, 'queues'>;
   private readonly report: Report;
 
-  /** @param queues queues the PF gives this VF */
-  constructor(barOffset: number, views: () => ArenaViews, queues: number, report: Report) {
+  /** @param pool says how many queues the PF gives this VF by now */
+  constructor(
+    barOffset: number,
+    views: () => ArenaViews,
+    pool: Pick<PoolTable, 'queues'>,
+    report: Report,
+  ) {
     this.barOffset = barOffset;
     this.views = views;
-    this.queues = queues;
+    this.pool = pool;
     this.report = report;
   }
 
@@ -116,8 +122,8 @@ export class QueueRegisters {
     if (length === 0 || length % RING_ALIGN !== 0) {
       complain(`ring length expected a positive multiple of ${RING_ALIGN} bytes, got ${length}`);
     }
-    if (word.index >= this.queues) {
-      complain(`enabled, but the PF gives this VF ${this.queues} queues`);
+    if (word.index >= this.pool.queues) {
+      complain(`enabled, but the PF gives this VF ${this.pool.queues} queues`);
     }
     if (ring === RX_QUEUE && (value & VFRXDCTL.mask.RLPML_EN) !== 0) {
       complain('RLPML_EN set, which an 82599 does not have');

@@ -26,6 +26,13 @@ describe('PF refusals', () => {
     const { pf } = makePort();
     expect(() => pf.setAdminMac(0, new Uint8Array(5))).toThrow(RangeError);
     expect(() => pf.setPortVlan(0, 4095)).toThrow(RangeError);
+    expect(() => pf.setPortVlan(0, 1, 8)).toThrow(/priority: expected 0 to 7, got 8/);
+    expect(() => makePort({ portVlans: [4095] })).toThrow(RangeError);
+    expect(() => pf.setTrafficClasses(9)).toThrow(/classes with 2 VFs: expected 0 to 8, got 9/);
+    expect(() => pf.setTrafficClasses(2, 2)).toThrow(/default priority: expected 0 to 1, got 2/);
+    expect(() => makePort({ vfs: 16, trafficClasses: 5 })).toThrow(/16 VFs: expected 0 to 4/);
+    expect(() => makePort({ vfs: 32, trafficClasses: 2 })).toThrow(/32 VFs: expected 0 to 1/);
+    expect(pf.up).toBe(true);
     expect(() => pf.ping(2)).toThrow(/a VF from 0 to 1, got 2/);
   });
 
@@ -211,12 +218,68 @@ describe('PF and the VF it serves', () => {
     const vf = new ScriptedVf(port);
     vf.start(2);
     expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 1, 0]);
-    expect(port.tables.pools[0]).toMatchObject({ portVlan: 9, vlanAntiSpoof: true });
+    expect(port.tables.pools[0]).toMatchObject({ vmvir: 0x40000009, vlanAntiSpoof: true });
     expect(port.tables.pools[0]?.acceptance.aupe).toBe(false);
     expect([port.tables.inVlan(0, 0), port.tables.inVlan(0, 9)]).toEqual([false, true]);
     port.pf.setPortVlan(0, 0);
     expect(port.tables.pools[0]?.acceptance.aupe).toBe(true);
     expect([port.tables.inVlan(0, 0), port.tables.inVlan(0, 9)]).toEqual([true, false]);
+  });
+
+  it('a port priority alone shows in GET_QUEUES, and goes into a tag of VID 0', () => {
+    const port = makePort({ portPriorities: [5] });
+    const vf = new ScriptedVf(port);
+    vf.start(2);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 1, 0]);
+    expect(port.tables.pools[0]?.vmvir).toBe(0x4000a000);
+    // VLANs are the VF's own as long as only the priority is set.
+    expect(word0(vf, 0x10004, 5)).toBe(ACK + 0x10004);
+    port.pf.setPortVlan(0, 0);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 0, 0]);
+    expect(port.tables.pools[0]?.vmvir).toBe(0);
+  });
+
+  it('a port priority set on the way takes VID 0 until the next reset of the VF', () => {
+    const port = makePort();
+    const vf = new ScriptedVf(port);
+    vf.start();
+    port.pf.setPortVlan(0, 0, 3);
+    expect(port.tables.inVlan(0, 0)).toBe(false);
+    expect(port.tables.pools[0]?.acceptance.aupe).toBe(false);
+    vf.start();
+    expect(port.tables.inVlan(0, 0)).toBe(true);
+    expect(port.tables.pools[0]).toMatchObject({ vmvir: 0x40006000, acceptance: { aupe: true } });
+  });
+
+  it('traffic classes reset the port, show in GET_QUEUES and give each VF a queue a class', () => {
+    const port = makePort({ queues: 4 });
+    const vf = new ScriptedVf(port);
+    vf.start(2);
+    port.pf.setTrafficClasses(8, 3);
+    expect(port.pf.clearToSend(0)).toBe(false);
+    vf.start(2);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 8, 8, 8, 3]);
+    // No VLAN is a VF's own then, and every frame gets a tag, at least one of VID 0.
+    expect(word0(vf, 0x10004, 5)).toBe(NACK + 0x10004);
+    expect(port.tables.pools[0]?.vmvir).toBe(0x40000000);
+    port.pf.setTrafficClasses(3);
+    vf.start(2);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 3, 0]);
+    port.pf.setTrafficClasses(0);
+    vf.start(2);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 0, 0]);
+    expect(port.tables.pools[0]?.vmvir).toBe(0);
+  });
+
+  it('traffic classes wait for a PF that is down, and may be there from the start', () => {
+    const port = makePort({ trafficClasses: 2, defaultClass: 1 });
+    port.pf.goDown();
+    port.pf.setTrafficClasses(4, 2);
+    expect(port.pf.up).toBe(false);
+    port.pf.comeUp();
+    const vf = new ScriptedVf(port);
+    vf.start(2);
+    expect(vf.request([9, 0, 0, 0, 0], 5)).toEqual([ACK + 9, 4, 4, 4, 2]);
   });
 
   it('hands out at most 30 multicast hashes worth of bits', () => {

@@ -225,6 +225,21 @@ describe('frames from a VF', () => {
     expect(vf[1].rx(0)[2]).toBe(3 | LB);
   });
 
+  it('inserts the priority of the port VLAN, and a priority without a VLAN', () => {
+    const { bench, vf } = setUp(2, { portVlans: [30, 0], portPriorities: [5, 6] });
+    const tag = (index: number) => bench.wires[0]?.frames[index]?.bytes.slice(12, 16);
+    transmit(bench, vf[0], frame({ dst: ELSEWHERE, src: macOf(0, 0), length: 64 }));
+    transmit(bench, vf[1], frame({ dst: ELSEWHERE, src: macOf(0, 1), length: 64 }));
+    expect(tag(0)).toEqual([0x81, 0, 0xa0, 30]);
+    expect(tag(1)).toEqual([0x81, 0, 0xc0, 0]);
+  });
+
+  it('inserts a tag of VID 0 where the port has traffic classes', () => {
+    const { bench, vf } = setUp(1, { trafficClasses: 4 });
+    transmit(bench, vf[0], frame({ dst: ELSEWHERE, src: macOf(0, 0), length: 64 }));
+    expect(bench.wires[0]?.frames[0]?.bytes.slice(12, 16)).toEqual([0x81, 0, 0, 0]);
+  });
+
   it("drops a tag that is not the VF's where VLAN anti-spoofing is on", () => {
     const { bench, vf } = setUp(1);
     const v = vf[0];

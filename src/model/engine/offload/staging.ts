@@ -107,7 +107,7 @@ export class TxStaging {
       length += 4;
     }
     if (h[v + V_PORT_VLAN] !== 0) {
-      at = this.tag(at, h[v + V_PORT_VLAN]);
+      at = this.tag(at, h[v + V_PORT_VLAN] & 0xffff);
       length += 4;
     }
     if (length < MIN_FRAME_WITHOUT_CRC) {
