@@ -20,6 +20,8 @@ const SHORTEST_LPE = 64;
 /** The DPDK PF. */
 export const dpdkPolicy: PfPolicy = {
   needsReset: false,
+  // ixgbe_pf_host_configure switches MAC anti-spoofing off, and nothing switches it on but the application.
+  spoofCheck: false,
   replyWords: (opcode) => (opcode === REQUEST.GET_QUEUES ? 5 : 1),
   /**
    * Always ACK and a MAC. DPDK invents one a VF at random when it starts; where the administrator set none

@@ -31,6 +31,7 @@ const FEATURE_IPSEC = 1;
 export function linuxPolicy(personality: 'linux-6.1' | 'linux-7.3'): PfPolicy {
   return {
     needsReset: true,
+    spoofCheck: true,
     replyWords: () => 16,
     reset,
     answers: { ...ANSWERS, [REQUEST.API_NEGOTIATE]: negotiate(APIS[personality]) },

@@ -36,14 +36,16 @@ export class Pf {
   constructor(personality: PfPersonality, options: PfOptions) {
     const pfMtu = options.pfMtu ?? 1500;
     checkMtu(pfMtu);
+    const policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
     this.port = {
       port: options.port,
       tables: options.tables,
       pfMtu,
       defaultClass: 0,
-      records: options.functions.map((hardware, vf) => newRecord(options, hardware, vf)),
+      records: options.functions.map((hardware, vf) =>
+        newRecord(options, hardware, vf, policy.spoofCheck),
+      ),
     };
-    const policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
     this.mailboxes = new Mailboxes(this.port, policy, options.trace ?? (() => {}));
     this.plainQueues = options.tables.pools[0]?.queues ?? 0;
     const { trafficClasses = 0, defaultClass = 0 } = options;

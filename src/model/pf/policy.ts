@@ -25,6 +25,8 @@ export type Answer = (port: PfPort, record: VfRecord, words: Uint32Array) => boo
 export interface PfPolicy {
   /** Requests before a RESET are answered with NACK and without CTS. */
   readonly needsReset: boolean;
+  /** Anti-spoofing where the administrator has not said. */
+  readonly spoofCheck: boolean;
   /** Words written back, 1..16; a short reply leaves older words in the buffer. */
   replyWords(opcode: number): number;
   /** Registers the VF again. @returns the reply's words */

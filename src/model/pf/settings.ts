@@ -10,8 +10,17 @@ import type { PfOptions } from './types.ts';
 /** Largest MTU of the PF's interface: 9728 bytes a frame. */
 const MAX_PF_MTU = 9710;
 
-/** The record of VF `vf` as the options have it. @throws RangeError for what cannot be set */
-export function newRecord(options: PfOptions, hardware: VfHardware, vf: number): VfRecord {
+/**
+ * The record of VF `vf` as the options have it.
+ * @param spoofCheck anti-spoofing where the options do not say
+ * @throws RangeError for what cannot be set
+ */
+export function newRecord(
+  options: PfOptions,
+  hardware: VfHardware,
+  vf: number,
+  spoofCheck: boolean,
+): VfRecord {
   const given = options.macs?.[vf];
   const portVlan = options.portVlans?.[vf] ?? 0;
   const portPriority = options.portPriorities?.[vf] ?? 0;
@@ -28,7 +37,7 @@ export function newRecord(options: PfOptions, hardware: VfHardware, vf: number):
     trusted: options.trusted?.[vf] ?? false,
     portVlan,
     portPriority,
-    spoofCheck: options.spoofChecks?.[vf] ?? true,
+    spoofCheck: options.spoofChecks?.[vf] ?? spoofCheck,
     queryRss: options.queryRss?.[vf] ?? false,
     linkEnabled: true,
     api: '1.0',

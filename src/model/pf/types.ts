@@ -31,7 +31,7 @@ export interface PfOptions {
   /** Traffic classes of the PF's interface, as `setTrafficClasses` takes them; default none. */
   readonly trafficClasses?: number;
   readonly defaultClass?: number;
-  /** `ip link set PF vf N spoofchk`; default on. */
+  /** `ip link set PF vf N spoofchk`; default on with a Linux PF, off with a DPDK PF. */
   readonly spoofChecks?: readonly boolean[];
   /** `ip link set PF vf N query_rss on`; default off. */
   readonly queryRss?: readonly boolean[];

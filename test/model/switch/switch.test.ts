@@ -169,6 +169,16 @@ describe('frames from a VF', () => {
     expect(bench.wires[0]?.frames).toHaveLength(1);
   });
 
+  it('lets any source pass to a DPDK PF, which checks none unless it is told to', () => {
+    const { bench, vf } = setUp(1, { pf: 'dpdk' });
+    const strange = frame({ dst: ELSEWHERE, src: [2, 9, 9, 9, 9, 9] });
+    transmit(bench, vf[0], strange);
+    expect(bench.wires[0]?.frames).toHaveLength(1);
+    bench.nic.pf(0).setSpoofCheck(0, true);
+    transmit(bench, vf[0], strange);
+    expect(bench.row(0, 0)).toMatchObject({ spoofed: 1 });
+  });
+
   it('does not send what VFTE forbids', () => {
     const { bench, vf } = setUp(1);
     bench.nic.pf(0).setLinkEnabled(0, false);
