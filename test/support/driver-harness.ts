@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { BAR0_SIZE } from '../../src/hw/registers.ts';
 import { type Arena, processArena } from '../../src/memory/arena.ts';
 import { DirectDevice } from '../../src/model/direct-device.ts';
-import { Nic, type NicCounters } from '../../src/model/nic.ts';
+import { Nic, type NicCounters, type NicOptions } from '../../src/model/nic.ts';
 import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
@@ -40,6 +40,9 @@ export interface DriverHarness {
   /** Ends the model and gives back what it held. */
   close(): void;
 }
+
+/** Which chip the model is, and what it plays where sources are silent. */
+export type Chip = Pick<NicOptions, 'macType' | 'silicon'>;
 
 /** Makes a model with these ports. */
 export type MakeHarness = (ports: readonly NicPortOptions[]) => DriverHarness;
@@ -128,7 +131,7 @@ function makeHarness(
 }
 
 /** The in-process backend: BAR pages 1 and 2 shared, or all of it trapped. */
-export function directHarness(trapAll: boolean): MakeHarness {
+export function directHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
     makeHarness(trapAll, (arena, clock) => {
       const windows: number[] = [];
@@ -136,7 +139,7 @@ export function directHarness(trapAll: boolean): MakeHarness {
         windows.push(arena.reserveWindow(BAR0_SIZE));
         return windows[windows.length - 1];
       };
-      const nic = new Nic({ ports, memory: arena, barWindow, clock, trapAll });
+      const nic = new Nic({ ports, memory: arena, barWindow, clock, trapAll, ...chip });
       return {
         nic,
         device: (port, vf, advance) =>
@@ -158,11 +161,11 @@ export function directHarness(trapAll: boolean): MakeHarness {
  * Over vfio-user: client, server and NIC on one thread, the transport an exchange whose request makes server and NIC
  * move. BAR pages 1 and 2 shared through the socket, or all of it trapped.
  */
-export function vfioUserHarness(trapAll: boolean): MakeHarness {
+export function vfioUserHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
     makeHarness(trapAll, (arena, clock) => {
       const directory = mkdtempSync(join(tmpdir(), 'ixy-suite-'));
-      const { nic, server, close } = serveModel({ arena, ports, clock, directory, trapAll });
+      const { nic, server, close } = serveModel({ arena, ports, clock, directory, trapAll, ...chip });
       return {
         nic,
         device: (port, vf, step) => {
