@@ -16,7 +16,12 @@ export interface OpenOptions extends VfOptions {
   readonly model?: LocalModel;
 }
 
-async function openDevice(
+/**
+ * Takes the device behind an address, without touching a register.
+ * @param model the one that `model:P.V` addresses mean
+ * @throws RangeError for a wrong address; VfioError
+ */
+export async function openDevice(
   address: string,
   model: LocalModel | undefined,
   log: Log,

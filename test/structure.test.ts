@@ -75,8 +75,9 @@ const CLI: Rooms = {
   dump: COMMON_CLI,
   model: COMMON_CLI,
   pci: COMMON_CLI,
+  doctor: COMMON_CLI,
   preload: [...COMMON_CLI, 'model/plan.ts'],
-  'main.ts': [...COMMON_CLI, 'l2fwd', 'pktgen', 'dump', 'model', 'pci', 'preload'],
+  'main.ts': [...COMMON_CLI, 'l2fwd', 'pktgen', 'dump', 'model', 'pci', 'doctor', 'preload'],
 };
 
 /** Inside src/vfio: the two backends share files of the folder and know nothing of each other. */

@@ -33,6 +33,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'serve a software 82599 over vfio-user',
     load: async () => (await import('./model/command.ts')).model,
   },
+  doctor: {
+    summary: 'look at a VF step by step, and report what is seen',
+    load: async () => (await import('./doctor/command.ts')).doctor,
+  },
   list: {
     summary: 'VFs on this machine, and what each one lacks',
     load: async () => (await import('./pci/command.ts')).list,
