@@ -237,7 +237,7 @@ export const VFTXDCTL = register('VFTXDCTL', 0x2028, 'RW', {
 export const VFTDWBAL = register('VFTDWBAL', 0x2038, 'RW', {
   ...QUEUE,
   survivesReset: true,
-  fields: { ENABLE: [0, 0] },
+  fields: { ENABLE: [0, 0], ADDRESS: [31, 2] },
 });
 export const VFTDWBAH = register('VFTDWBAH', 0x203c, 'RW', {
   ...QUEUE,

@@ -5,7 +5,17 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { run } from './run-ixy.ts';
 
-const COMMANDS = ['l2fwd', 'pktgen', 'dump', 'model', 'list', 'bind', 'unbind', 'preload'];
+const COMMANDS = [
+  'l2fwd',
+  'pktgen',
+  'dump',
+  'model',
+  'doctor',
+  'list',
+  'bind',
+  'unbind',
+  'preload',
+];
 const MAIN = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 
 describe('ixy', () => {

@@ -118,7 +118,7 @@ export const REGISTER_GOLDEN: Readonly<Record<string, Row>> = {
       SWFLSH: 0x0400_0000,
     },
   ],
-  VFTDWBAL: [0x2038, 8, 0x40, { ENABLE: 1 }],
+  VFTDWBAL: [0x2038, 8, 0x40, { ENABLE: 1, ADDRESS: 0xffff_fffc }],
   VFTDWBAH: [0x203c, 8, 0x40, {}],
   VFMRQC: [0x3000, 1, 0, {}],
   VFRSSRK: [0x3100, 10, 4, {}],

@@ -165,7 +165,14 @@ export function vfioUserHarness(trapAll: boolean, chip: Chip = {}): MakeHarness 
   return (ports) =>
     makeHarness(trapAll, (arena, clock) => {
       const directory = mkdtempSync(join(tmpdir(), 'ixy-suite-'));
-      const { nic, server, close } = serveModel({ arena, ports, clock, directory, trapAll, ...chip });
+      const { nic, server, close } = serveModel({
+        arena,
+        ports,
+        clock,
+        directory,
+        trapAll,
+        ...chip,
+      });
       return {
         nic,
         device: (port, vf, step) => {
