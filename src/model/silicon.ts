@@ -52,6 +52,15 @@ export const DEFAULT_SILICON: Silicon = {
   msixLost: false,
 };
 
+/**
+ * True where a mode plays with what a queue register reads as. On a shared page a store of the driver reads back at
+ * once, whatever the chip would say; so such a mode traps every page.
+ */
+export function needsTraps(silicon: Silicon): boolean {
+  const { ungranted, vfteTiesEnable, enableLagUs, resetLagUs } = silicon;
+  return ungranted !== 'kept' || vfteTiesEnable || enableLagUs > 0 || resetLagUs > 0;
+}
+
 /** A lag of more than a second is a broken device, not a slow one. */
 const MAX_US = 1_000_000;
 

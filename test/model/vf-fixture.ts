@@ -6,6 +6,7 @@ import type { ArenaViews } from '../../src/memory/layout.ts';
 import { Pf } from '../../src/model/pf/pf.ts';
 import type { MailboxTrace, PfOptions } from '../../src/model/pf/types.ts';
 import { Recorder } from '../../src/model/recorder.ts';
+import { parseSilicon } from '../../src/model/silicon.ts';
 import { SwitchTables } from '../../src/model/tables.ts';
 import type { EngineHost, PfPersonality, QueueEngine } from '../../src/model/types.ts';
 import { VfDevice } from '../../src/model/vf/device.ts';
@@ -74,9 +75,18 @@ export function makePort(
     queues?: number;
     trapAll?: boolean;
     port?: number;
+    /** As `ixy model --silicon` takes it. */
+    silicon?: string;
   } = {},
 ): Port {
-  const { personality = 'linux-6.1', vfs = 2, queues = 4, trapAll = false, ...rest } = options;
+  const {
+    personality = 'linux-6.1',
+    vfs = 2,
+    queues = 4,
+    trapAll = false,
+    silicon,
+    ...rest
+  } = options;
   const port = options.port ?? 0;
   const buffer = new SharedArrayBuffer(BAR_OFFSET + vfs * 0x4000);
   const views: ArenaViews = {
@@ -116,6 +126,7 @@ export function makePort(
         clock,
         linkUp: () => link.up,
         trapAll,
+        ...(silicon === undefined ? {} : { silicon: parseSilicon(silicon) }),
       }),
   );
   const trace: MailboxTrace[] = [];

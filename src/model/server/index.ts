@@ -52,8 +52,9 @@ export function serveModel(options: ServedModelOptions): ServedModel {
     const vfs: ServedVf[] = [];
     for (const [port, { vfs: count }] of options.ports.entries()) {
       for (let vf = 0; vf < count; vf++) {
-        const bar = options.trapAll === true ? undefined : bars.get(`${port}.${vf}`);
-        vfs.push({ target: nic.function(port, vf), bar: bar ?? null });
+        const target = nic.function(port, vf);
+        const bar = target.trapAll ? undefined : bars.get(`${port}.${vf}`);
+        vfs.push({ target, bar: bar ?? null });
       }
     }
     server = new ModelServer({

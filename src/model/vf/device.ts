@@ -3,11 +3,11 @@
 // which the PF drives. An access to a trapped page is a barrier: before it returns, the engine has taken in
 // every earlier store to the shared pages (docs/design.md, "Shared BAR pages").
 
-import { BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
+import { ALL_ONES, BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Recorder } from '../recorder.ts';
-import { MAC_TYPES, type MacType, type Silicon } from '../silicon.ts';
+import { DEFAULT_SILICON, MAC_TYPES, type MacType, needsTraps, type Silicon } from '../silicon.ts';
 import type { PoolTable, SwitchTables } from '../tables.ts';
 import type { EngineHost, QueueEngine, VfFunction, VfHardware } from '../types.ts';
 import { ConfigSpace } from './config-space.ts';
@@ -57,15 +57,21 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   private readonly registers: VfRegisters;
   private readonly queues: QueueRegisters;
   private readonly report: Report;
+  private readonly clock: Clock;
+  private readonly silicon: Silicon;
   private resetEvent = false;
+  /** Until then the function is busy with a reset: it reads all ones and hears nothing. */
+  private busyUntilUs = 0;
 
   constructor(options: VfDeviceOptions) {
-    const { port, vf, barOffset, tables, recorder, clock } = options;
+    const { port, vf, barOffset, tables, recorder, clock, silicon = DEFAULT_SILICON } = options;
     this.port = port;
     this.vf = vf;
     this.barOffset = barOffset;
     this.recorder = recorder;
-    this.trapAll = options.trapAll ?? false;
+    this.clock = clock;
+    this.silicon = silicon;
+    this.trapAll = options.trapAll === true || needsTraps(silicon);
     this.tables = tables;
     this.pool = tables.pools[vf];
     this.report = (kind, offset, detail) => recorder.violation({ kind, port, vf, offset, detail });
@@ -75,10 +81,11 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       () => this.interrupts.tick(),
     );
     this.interrupts = new Interrupts(clock, this);
-    this.mailbox = new MailboxBlock({
+    const events = {
       interrupt: () => this.interrupts.raiseMisc(),
-      violation: (detail) => this.report('mailbox-protocol', -1, detail),
-    });
+      violation: (detail: string) => this.report('mailbox-protocol', -1, detail),
+    };
+    this.mailbox = new MailboxBlock(events, clock, silicon);
     this.registers = new VfRegisters({
       interrupts: this.interrupts,
       mailbox: this.mailbox,
@@ -87,7 +94,9 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       report: this.report,
       softwareReset: () => this.resetVf(),
     });
-    this.queues = new QueueRegisters(barOffset, options.views, this.pool, this.report);
+    const { views } = options;
+    const { pool, report } = this;
+    this.queues = new QueueRegisters({ barOffset, views, pool, clock, silicon, report });
     this.engine = options.engine(this);
   }
 
@@ -103,8 +112,10 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     return this.registers.headerSplitTypes;
   }
 
-  /** Lets throttled interrupts out when their time has come; call it once a step of the NIC. */
+  /** Lets happen what was to come later: throttled interrupts, RSTD, ENABLE. Call it once a step of the NIC. */
   tick(): void {
+    this.mailbox.tick();
+    this.queues.settle();
     this.interrupts.tick();
   }
 
@@ -112,28 +123,30 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   mmioRead(offset: number): number {
     if (!this.inBar(offset, 'read')) return 0;
-    this.engine.barrier();
+    if (this.busy) return ALL_ONES;
+    this.barrier();
     if (isQueuePage(offset)) return this.queues.read(offset);
     return this.registers.read(offset);
   }
 
   mmioWrite(offset: number, value: number): void {
-    if (!this.inBar(offset, 'write')) return;
-    this.engine.barrier();
+    if (!this.inBar(offset, 'write') || this.busy) return;
+    this.barrier();
     if (!isQueuePage(offset)) {
       this.registers.write(offset, value >>> 0);
       return;
     }
     this.queues.write(offset, value >>> 0);
     // Each trapped store is seen by itself: two ENABLE edges never merge.
-    this.engine.barrier();
+    this.barrier();
   }
 
   configRead(offset: number, sizeBytes: number): number {
-    return this.config.read(offset, sizeBytes);
+    return this.busy ? 2 ** (8 * sizeBytes) - 1 : this.config.read(offset, sizeBytes);
   }
 
   configWrite(offset: number, sizeBytes: number, value: number): void {
+    if (this.busy) return;
     this.engine.barrier();
     this.config.write(offset, sizeBytes, value);
   }
@@ -161,7 +174,8 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       );
     }
     this.engine.barrier();
-    this.interrupts.connect(vector, signal);
+    const lost = signal !== null && this.silicon.msixLost;
+    this.interrupts.connect(vector, lost ? () => {} : signal);
   }
 
   functionReset(): void {
@@ -172,6 +186,8 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   disconnect(): void {
     this.functionReset();
+    // Whoever opens it next finds it ready: the kernel waits for a function between two users.
+    this.busyUntilUs = 0;
     this.engine.dmaClear();
     for (let vector = 0; vector < VECTORS; vector++) this.interrupts.connect(vector, null);
   }
@@ -179,9 +195,9 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   // ---- VfHardware: what the PF does ----
 
   takeResetEvent(): boolean {
-    const was = this.resetEvent;
+    if (!this.resetEvent || !this.mailbox.attended) return false;
     this.resetEvent = false;
-    return was;
+    return true;
   }
 
   stopTxQueues(): void {
@@ -213,6 +229,16 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     this.interrupts.reset();
     this.mailbox.functionReset();
     this.resetEvent = true;
+    this.busyUntilUs = this.clock.nowUs() + this.silicon.resetLagUs;
+  }
+
+  private get busy(): boolean {
+    return this.silicon.resetLagUs > 0 && this.clock.nowUs() < this.busyUntilUs;
+  }
+
+  private barrier(): void {
+    this.queues.settle();
+    this.engine.barrier();
   }
 
   private stopQueues(): void {

@@ -4,6 +4,8 @@
 
 import { MAILBOX_WORDS } from '../../hw/mailbox.ts';
 import { VFMAILBOX, VFMAILBOX_READ_TO_CLEAR } from '../../hw/registers.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Silicon } from '../silicon.ts';
 import type { PfMailbox } from '../types.ts';
 
 const { REQ, ACK, VFU, PFSTS, PFACK, RSTI, RSTD } = VFMAILBOX.mask;
@@ -25,16 +27,30 @@ export class MailboxBlock implements PfMailbox {
   /** MBVFICR bits of this VF. */
   private requestPending = false;
   private ackPending = false;
+  /** When the PF gets to see what the VF signalled last. */
+  private pfSeesAtUs = 0;
+  /** When RSTD of the VF's own reset is to show. */
+  private rstdAtUs = Number.POSITIVE_INFINITY;
   private readonly events: MailboxEvents;
+  private readonly clock: Clock;
+  private readonly silicon: Pick<Silicon, 'rstdUs' | 'mailboxLagUs'>;
 
-  constructor(events: MailboxEvents) {
+  /** @param silicon how late RSTD shows after the VF's own reset, and how late the PF looks at what the VF sent */
+  constructor(
+    events: MailboxEvents,
+    clock: Clock,
+    silicon: Pick<Silicon, 'rstdUs' | 'mailboxLagUs'>,
+  ) {
     this.events = events;
+    this.clock = clock;
+    this.silicon = silicon;
   }
 
   // ---- the VF's side ----
 
   /** Read of VFMAILBOX: PFSTS, PFACK and RSTD clear. */
   readControl(): number {
+    this.tick();
     const value = this.flags;
     this.flags &= ~VFMAILBOX_READ_TO_CLEAR;
     return value;
@@ -54,6 +70,7 @@ export class MailboxBlock implements PfMailbox {
     } else {
       if ((value & REQ) !== 0) this.requestPending = true;
       if ((value & ACK) !== 0) this.ackPending = true;
+      if ((value & (REQ | ACK)) !== 0) this.callPf();
     }
     this.flags = (this.flags & ~VFU) | (value & VFU);
   }
@@ -65,19 +82,36 @@ export class MailboxBlock implements PfMailbox {
     this.words[index] = value;
   }
 
-  /** VFCTRL.RST or FLR: the VF's half of the block starts anew and RSTD shows. */
+  /** VFCTRL.RST or FLR: the VF's half of the block starts anew; RSTD shows when and if the chip's mode says so. */
   functionReset(): void {
-    // RSTD after a VF's own reset: inferred; ixy.rs waits for it and runs on silicon.
-    this.flags = (this.flags & RSTI) | ((this.flags & RSTI) === 0 ? RSTD : 0);
+    const { rstdUs } = this.silicon;
+    this.flags &= RSTI;
     this.requestPending = false;
     this.ackPending = false;
+    this.callPf();
+    const shows = rstdUs >= 0 && this.flags === 0;
+    this.rstdAtUs = shows ? this.clock.nowUs() + rstdUs : Number.POSITIVE_INFINITY;
+    this.tick();
+  }
+
+  /** Lets RSTD show when its time has come; called at each step of the NIC. */
+  tick(): void {
+    if (this.rstdAtUs === Number.POSITIVE_INFINITY || this.clock.nowUs() < this.rstdAtUs) return;
+    this.rstdAtUs = Number.POSITIVE_INFINITY;
+    this.flags |= RSTD;
+    this.events.interrupt();
   }
 
   // ---- the PF's side ----
 
+  /** False while the PF has not got round to what the VF signalled last. */
+  get attended(): boolean {
+    return this.pfSeesAtUs === 0 || this.clock.nowUs() >= this.pfSeesAtUs;
+  }
+
   /** A request waits and can be read, which it cannot while the VF holds the buffer. */
   get hasRequest(): boolean {
-    return this.requestPending && (this.flags & VFU) === 0;
+    return this.requestPending && (this.flags & VFU) === 0 && this.attended;
   }
 
   takeRequest(): Uint32Array {
@@ -89,9 +123,9 @@ export class MailboxBlock implements PfMailbox {
   }
 
   takeAck(): boolean {
-    const was = this.ackPending;
+    if (!this.ackPending || !this.attended) return false;
     this.ackPending = false;
-    return was;
+    return true;
   }
 
   post(message: readonly number[]): boolean {
@@ -106,6 +140,7 @@ export class MailboxBlock implements PfMailbox {
 
   /** CTRL.RST of the port. PFSTS stays, so that a ping sent just before can still be seen. */
   portReset(): void {
+    this.rstdAtUs = Number.POSITIVE_INFINITY;
     this.flags = (this.flags & (PFSTS | PFACK)) | RSTI;
     this.requestPending = false;
     this.ackPending = false;
@@ -116,5 +151,10 @@ export class MailboxBlock implements PfMailbox {
   portResetDone(): void {
     this.flags = (this.flags & ~RSTI) | RSTD;
     this.events.interrupt();
+  }
+
+  private callPf(): void {
+    const { mailboxLagUs } = this.silicon;
+    if (mailboxLagUs > 0) this.pfSeesAtUs = this.clock.nowUs() + mailboxLagUs;
   }
 }

@@ -5,6 +5,7 @@
 import { at } from '../../hw/define.ts';
 import { DESCRIPTOR_SIZE, RING_ALIGN } from '../../hw/descriptors.ts';
 import {
+  ALL_ONES,
   MAX_QUEUES,
   PAGE_SIZE,
   type QueueRegisters as Registers,
@@ -16,7 +17,10 @@ import {
   VFTXDCTL,
 } from '../../hw/registers.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Silicon } from '../silicon.ts';
 import type { PoolTable } from '../tables.ts';
+import { EnableBits } from './enable-bits.ts';
 import {
   REGISTER_WORDS,
   type RegisterWord,
@@ -36,24 +40,33 @@ const RESET_WORDS: readonly number[] = [...REGISTER_WORDS.values()]
   .filter((word) => word.register.access !== 'RO' && !word.register.survivesReset)
   .map((word) => word.offset);
 
+/** What the queue registers of a VF stand on. */
+export interface QueueRegisterParts {
+  /** Heap byte offset of BAR0. */
+  readonly barOffset: number;
+  readonly views: () => ArenaViews;
+  /** How many queues the PF gives this VF by now, and whether it has them on. */
+  readonly pool: PoolTable;
+  readonly clock: Clock;
+  readonly silicon: Silicon;
+  readonly report: Report;
+}
+
 /** The queue registers of one VF. */
 export class QueueRegisters {
-  private readonly barOffset: number;
-  private readonly views: () => ArenaViews;
-  private readonly pool: Pick<PoolTable, 'queues'>;
+  private readonly parts: QueueRegisterParts;
+  private readonly pool: PoolTable;
   private readonly report: Report;
+  /** Undefined where ENABLE reads as written. */
+  private readonly enables: EnableBits | undefined;
 
-  /** @param pool says how many queues the PF gives this VF by now */
-  constructor(
-    barOffset: number,
-    views: () => ArenaViews,
-    pool: Pick<PoolTable, 'queues'>,
-    report: Report,
-  ) {
-    this.barOffset = barOffset;
-    this.views = views;
+  constructor(parts: QueueRegisterParts) {
+    const { silicon, clock, pool } = parts;
+    this.parts = parts;
     this.pool = pool;
-    this.report = report;
+    this.report = parts.report;
+    const plain = !silicon.vfteTiesEnable && silicon.enableLagUs === 0;
+    this.enables = plain ? undefined : new EnableBits(clock, pool, silicon);
   }
 
   /** Trapped read. Bits that base and length do not have read 0; the word keeps them, for the check at ENABLE. */
@@ -61,6 +74,12 @@ export class QueueRegisters {
     const word = readable(offset, this.report);
     if (word === null) return 0;
     const ring = offset < 2 * PAGE_SIZE ? RX_QUEUE : TX_QUEUE;
+    const { ungranted } = this.parts.silicon;
+    if (ungranted !== 'kept' && word.index >= this.pool.queues) {
+      if (ungranted === 'zero') return 0;
+      if (ungranted === 'ones') return ALL_ONES;
+      if (word.register === ring.control) return this.load(offset) | ENABLE;
+    }
     if (word.register === ring.base) return (this.load(offset) & BASE_BITS) >>> 0;
     if (word.register === ring.length) return this.load(offset) & LENGTH_BITS;
     return this.load(offset);
@@ -85,16 +104,35 @@ export class QueueRegisters {
     } else if (enabled && (word.register === ring.base || word.register === ring.length)) {
       this.report('ring-setup', offset, `${word.name} written while the queue is enabled`);
     }
-    this.store(offset, value & word.known);
+    const stored = value & word.known;
+    const control = this.enables !== undefined && word.register === ring.control;
+    this.store(
+      offset,
+      control ? this.enables.write(ring, word.index, stored, this.load(offset)) : stored,
+    );
+  }
+
+  /** Lets ENABLE of each queue become what it is to read as by now. Where it reads as written there is nothing to do. */
+  settle(): void {
+    if (this.enables === undefined) return;
+    for (const ring of [RX_QUEUE, TX_QUEUE]) {
+      for (let queue = 0; queue < MAX_QUEUES; queue++) {
+        const offset = at(ring.control, queue);
+        this.store(offset, this.enables.settled(ring, queue, this.load(offset)));
+      }
+    }
   }
 
   /** VFCTRL.RST and FLR, after the engine stopped the queues. */
   reset(): void {
+    this.enables?.forget(RX_QUEUE);
+    this.enables?.forget(TX_QUEUE);
     for (const offset of RESET_WORDS) this.store(offset, 0);
   }
 
   /** Clears ENABLE of every tx queue: what the PF does to a VF that was reset. */
   stopTxQueues(): void {
+    this.enables?.forget(TX_QUEUE);
     for (let queue = 0; queue < MAX_QUEUES; queue++) {
       const offset = at(VFTXDCTL, queue);
       this.store(offset, this.load(offset) & ~ENABLE);
@@ -143,10 +181,10 @@ export class QueueRegisters {
   }
 
   private load(offset: number): number {
-    return this.views().u32[(this.barOffset + offset) >>> 2];
+    return this.parts.views().u32[(this.parts.barOffset + offset) >>> 2];
   }
 
   private store(offset: number, value: number): void {
-    this.views().u32[(this.barOffset + offset) >>> 2] = value;
+    this.parts.views().u32[(this.parts.barOffset + offset) >>> 2] = value;
   }
 }
