@@ -21,18 +21,18 @@ import {
 
 type Print = (line: string) => void;
 
-/** @throws Error where there is no function of the family at the address */
-function familyFunction(address: string, { sysfs }: Host): PciFunction {
-  const fn = pciFunction(address, sysfs);
+/** @throws Error where there is no function of the family at the address, or with `anyFamily` none with SR-IOV */
+function knownFunction(address: string, anyFamily: boolean, { sysfs }: Host): PciFunction {
+  const fn = pciFunction(address, sysfs, anyFamily);
   if (fn !== undefined) return fn;
   const facts = readPciFacts(sysfs, address);
   const fault = facts === undefined ? noSuchDevice(address) : notOfFamily(facts);
   throw new Error(`${address}: ${fault.detail}`);
 }
 
-/** @throws Error where it is not a VF this driver can use */
-function virtualFunction(address: string, host: Host): PciFunction {
-  const fn = familyFunction(address, host);
+/** @throws Error where it is not a VF this driver can use; with `anyFamily` not a VF */
+function virtualFunction(address: string, anyFamily: boolean, host: Host): PciFunction {
+  const fn = knownFunction(address, anyFamily, host);
   if (fn.kind === 'PF') {
     const advice =
       fn.vfs.length > 0
@@ -55,7 +55,7 @@ function checkVfio(fn: PciFunction, { sysfs }: Host): void {
 
 /** @throws Error with the reason where vfio-pci cannot have the VF */
 function checkBindable(address: string, force: boolean, host: Host): void {
-  const vf = virtualFunction(address, host);
+  const vf = virtualFunction(address, force, host);
   checkVfio(vf, host);
   const use = networkUse(vf, host);
   if (use !== undefined && !force) {
@@ -119,7 +119,7 @@ function printDry(lines: readonly string[], print: Print): void {
 function bindNewVfs(plan: BindPlan, count: number, host: Host, print: Print): void {
   const { owner, force } = plan;
   const [address] = plan.addresses;
-  const pf = familyFunction(address, host);
+  const pf = knownFunction(address, force, host);
   if (pf.kind !== 'PF') {
     throw new Error(
       `${address}: --vfs expected a PF, got a VF${pf.pf === undefined ? '' : ` of ${pf.pf}`}`,
@@ -173,8 +173,8 @@ export function runBind(plan: BindPlan, host: Host, print: Print): number {
  */
 export function runUnbind({ addresses, dryRun }: UnbindPlan, host: Host, print: Print): number {
   for (const address of addresses) {
-    // The kernel would wait for the process for as long as it runs.
-    const [holder] = vfioHolders(virtualFunction(address, host), host);
+    // The kernel would wait for the process for as long as it runs. What --force took is given back as well.
+    const [holder] = vfioHolders(virtualFunction(address, true, host), host);
     if (holder !== undefined) {
       throw new Error(`${address}: in use by process ${holder}; end it first`);
     }

@@ -3,6 +3,7 @@
 import { type Command, HELP_OPTION, type OptionSpec, textOption } from '../arguments.ts';
 import { print } from '../run/print.ts';
 import { runBind, runUnbind } from './bind.ts';
+import { expectNotHeld } from './held.ts';
 import { systemHost } from './host.ts';
 import { runList } from './list.ts';
 import { bindPlan, MOST_VFS, unbindPlan } from './plan.ts';
@@ -49,12 +50,20 @@ export const bind: Command = {
       value: 'USER',
       help: 'who shall own the VFIO nodes, to run ixy without root',
     },
-    force: { type: 'boolean', help: 'also take an interface that is up and in use' },
+    force: {
+      type: 'boolean',
+      help: 'also take an interface that is up and in use, and VFs of any other SR-IOV PF',
+    },
     'dry-run': DRY_RUN_OPTION,
     sysfs: SYSFS_OPTION,
     help: HELP_OPTION,
   },
-  run: async (args) => runBind(bindPlan(args), systemHost(textOption(args, 'sysfs')), print),
+  run: async (args) => {
+    const plan = bindPlan(args);
+    const host = systemHost(textOption(args, 'sysfs'));
+    await expectNotHeld(plan.addresses, host);
+    return runBind(plan, host, print);
+  },
 };
 
 export const unbind: Command = {
@@ -68,5 +77,10 @@ export const unbind: Command = {
     sysfs: SYSFS_OPTION,
     help: HELP_OPTION,
   },
-  run: async (args) => runUnbind(unbindPlan(args), systemHost(textOption(args, 'sysfs')), print),
+  run: async (args) => {
+    const plan = unbindPlan(args);
+    const host = systemHost(textOption(args, 'sysfs'));
+    await expectNotHeld(plan.addresses, host);
+    return runUnbind(plan, host, print);
+  },
 };

@@ -35,7 +35,7 @@ export interface NetInterface {
 /** What a device id says of a function of the family. */
 interface Kind {
   readonly kind: 'PF' | 'VF' | 'Hyper-V VF';
-  /** "82599", "X540". */
+  /** "82599", "X540"; of what is not of the family "8086:10c9". */
   readonly family: string;
 }
 
@@ -61,6 +61,15 @@ function kindOf({ vendorId, deviceId }: PciFacts): Kind | undefined {
   if (HYPERV_VF_DEVICES.includes(deviceId)) return { kind: 'Hyper-V VF', family: '82599' };
   const family = pfFamilyOf(deviceId);
   return family === undefined ? undefined : { kind: 'PF', family };
+}
+
+/** What sysfs says of a function of any family, by its part in SR-IOV. */
+function sriovKindOf({ pci, vendorId, deviceId }: PciFacts, sysfs: string): Kind | undefined {
+  const folder = pciFolder(sysfs, pci);
+  const isVf = linkName(`${folder}/physfn`) !== '';
+  if (!isVf && (numberOf(`${folder}/sriov_totalvfs`) ?? 0) <= 0) return undefined;
+  const family = [vendorId, deviceId].map((id) => id.toString(16).padStart(4, '0')).join(':');
+  return { kind: isVf ? 'VF' : 'PF', family };
 }
 
 /** The largest value of SR-IOV's 16-bit fields; no machine has as many NUMA nodes either. */
@@ -110,10 +119,17 @@ export function virtualFunctionsOf(pf: string, sysfs: string): string[] {
     .filter(isAddress);
 }
 
-/** A function of the family; undefined for any other device or none. */
-export function pciFunction(pci: string, sysfs: string): PciFunction | undefined {
+/**
+ * A function of the family; undefined for any other device or none.
+ * @param anyFamily PFs and VFs of other families, too
+ */
+export function pciFunction(
+  pci: string,
+  sysfs: string,
+  anyFamily = false,
+): PciFunction | undefined {
   const facts = readPciFacts(sysfs, pci);
-  const kind = facts && kindOf(facts);
+  const kind = facts && (kindOf(facts) ?? (anyFamily ? sriovKindOf(facts, sysfs) : undefined));
   if (facts === undefined || kind === undefined) return undefined;
   const folder = pciFolder(sysfs, pci);
   const pf = [linkName(`${folder}/physfn`)].find(isAddress);

@@ -28,7 +28,7 @@ export interface BindPlan extends UnbindPlan {
   readonly newVfs: number | undefined;
   /** Who shall own the VFIO nodes. */
   readonly owner: Owner | undefined;
-  /** Take interfaces that are in use. */
+  /** Take interfaces that are in use, and functions of any family. */
   readonly force: boolean;
 }
 

@@ -30,7 +30,7 @@ export function checkVfCount(pf: PciFunction, count: number, force: boolean, hos
   if (pf.vfs.length === 0 || pf.vfs.length === count) return;
   const why = `changing ${pf.pci} from ${pf.vfs.length} to ${count} VFs removes them all first`;
   for (const address of pf.vfs) {
-    const vf = pciFunction(address, host.sysfs);
+    const vf = pciFunction(address, host.sysfs, true);
     if (vf === undefined) continue;
     // Not even by force: the kernel would wait for the process for as long as it runs.
     const [holder] = vfioHolders(vf, host);
@@ -51,7 +51,7 @@ export function vfCountWrites(pf: PciFunction, count: number, host: Host): Write
   const number = (n: number): Write => ({ path: `${path}/sriov_numvfs`, text: `${n}` });
   const writes = [number(count)];
   // The kernel takes a new number only from 0.
-  if ((numberOf(`${path}/sriov_numvfs`) ?? 0) !== 0) writes.unshift(number(0));
+  if (pf.vfs.length > 0) writes.unshift(number(0));
   if (!autoprobes(pf, host)) return writes;
   // Without this each VF would first become a network interface, which udev and network
   // managers then rename and bring up while it is taken away again.

@@ -408,6 +408,53 @@ describe('ixy bind --vfs', () => {
   });
 });
 
+describe('an SR-IOV PF of another family', () => {
+  const OTHER = '0000:04:00.0';
+  const OTHER_VF = '0000:04:10.0';
+  beforeEach(() => {
+    machine.add(OTHER, { device: '10c9', driver: 'igb', group: 50, totalVfs: 7 });
+    machine.add(OTHER_VF, { device: '10ca', group: 51, pf: OTHER });
+  });
+
+  it('is refused, and so are its VFs', () => {
+    expect(refusal(bind, '--vfs', '1', OTHER).message).toMatch(/got 8086:10c9/);
+    expect(refusal(bind, OTHER_VF).message).toMatch(/got 8086:10ca/);
+  });
+
+  it('is taken by force; what is not ready is said; unbind gives its VFs back', () => {
+    const bound = `${OTHER_VF}: no driver -> vfio-pci`;
+    const notReady = expect.stringMatching(
+      /^0000:04:10.0: not ready yet: expected a VF of the 82599 family/,
+    );
+    expect(run(bind, ['--vfs', '1', '--force', OTHER])).toEqual([
+      `${OTHER}: 1 VF, as before`,
+      bound,
+      notReady,
+    ]);
+    machine.refusing.add('ixgbevf');
+    expect(run(unbind, [OTHER_VF])).toEqual([expect.stringMatching(/no driver took it/)]);
+    expect(run(bind, ['--force', OTHER_VF])).toEqual([bound, notReady]);
+  });
+
+  it('is not what has no SR-IOV, by force or not', () => {
+    machine.add('0000:05:00.0', { device: '1521', group: 52 });
+    expect(refusal(bind, '--force', '0000:05:00.0').message).toMatch(/got 8086:1521/);
+    expect(refusal(bind, '--force', OTHER).message).toMatch(
+      /expected a VF, got a PF \(8086:10c9\)/,
+    );
+  });
+
+  it('keeps its VFs where a process holds one', () => {
+    run(bind, ['--force', OTHER_VF]);
+    machine.writes.length = 0;
+    machine.addProcess(4711, 'node', `${machine.dev}/vfio/51`);
+    expect(refusal(bind, '--vfs', '2', '--force', OTHER).message).toMatch(
+      /0000:04:10.0 is in use by process 4711/,
+    );
+    expect(refusal(unbind, OTHER_VF).message).toMatch(/in use by process 4711/);
+  });
+});
+
 describe('ixy unbind', () => {
   it('gives the VF back to the kernel driver and clears the override', () => {
     run(bind, [VF0]);
