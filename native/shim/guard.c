@@ -1,11 +1,13 @@
-// A SIGBUS inside a guarded range (the peer truncated the file behind a mapping, or no huge
-// page was left) becomes a zero page and a counted fault, so that the process can report it.
+// A SIGBUS inside a guarded range (the peer truncated the file behind a mapping, no huge page was
+// left, the device behind a BAR is gone) becomes a plain page, filled with one byte, and a counted
+// fault, so that the process can report it.
 // Everywhere else the signal goes where it went before. Follows sigaction(2), signal-safety(7).
 #include "shim.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define GUARDS 64
@@ -15,6 +17,7 @@
 typedef struct {
   uint64_t start; // 0: free. Written last and cleared first, since the handler takes no lock
   uint64_t size;
+  int fill;       // of every byte of the page
   int32_t *words; // [faults, page number of the last one]
   napi_env env;
   napi_ref words_ref; // keeps the memory of `words` alive
@@ -25,14 +28,20 @@ static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous;
 static bool installed;
 
-static bool put_zero_page(const guard *g, uint64_t address) {
+static bool put_plain_page(const guard *g, uint64_t address) {
   // A huge page mapping can only be replaced by whole huge pages.
   for (uint64_t page = PAGE; page <= HUGE_PAGE; page *= HUGE_PAGE / PAGE) {
     uint64_t start = address & ~(page - 1);
     if (start < g->start || start + page > g->start + g->size) continue;
-    if (mmap((void *)(uintptr_t)start, page, PROT_READ | PROT_WRITE,
-             MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+    // Filled before it is put in place: another thread sees all of it or none.
+    void *filled = mmap(NULL, page, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (filled == MAP_FAILED) return false;
+    if (g->fill != 0) memset(filled, g->fill, page);
+    if (mremap(filled, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(uintptr_t)start) !=
+        MAP_FAILED)
       return true;
+    munmap(filled, page);
   }
   return false;
 }
@@ -44,7 +53,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     guard *g = &guards[i];
     uint64_t start = __atomic_load_n(&g->start, __ATOMIC_ACQUIRE);
     if (start == 0 || address < start || address - start >= g->size) continue;
-    if (!put_zero_page(g, address)) break;
+    if (!put_plain_page(g, address)) break;
     __atomic_store_n(&g->words[1], (int32_t)((address - start) / PAGE), __ATOMIC_RELAXED);
     __atomic_fetch_add(&g->words[0], 1, __ATOMIC_RELEASE);
     errno = saved;
@@ -95,6 +104,7 @@ static int64_t js_guardBus(ixy_args *args) {
   uint64_t start = (uint64_t)ixy_arg_int(args, 0, 1, IXY_MAX_SAFE);
   uint64_t size = (uint64_t)ixy_arg_int(args, 1, 1, IXY_MAX_SAFE);
   ixy_int32s words = ixy_arg_int32s(args, 2, 2);
+  int fill = ixy_arg_type(args, 3) == napi_undefined ? 0 : (int)ixy_arg_int(args, 3, 0, 255);
   if (args->failed) return 0;
   if (start % PAGE != 0 || size % PAGE != 0) return -EINVAL;
   pthread_mutex_lock(&guards_lock);
@@ -111,6 +121,7 @@ static int64_t js_guardBus(ixy_args *args) {
     result = -EEXIST;
   } else if (free_slot != NULL && (result = install()) == 0) {
     free_slot->size = size;
+    free_slot->fill = fill;
     free_slot->words = words.data;
     free_slot->env = args->env;
     napi_create_reference(args->env, args->values[2], 1, &free_slot->words_ref);

@@ -22,5 +22,7 @@ export const HYPERV_VF_DEVICES: readonly number[] = [0x152e, 0x1530, 0x1564, 0x1
 
 export const CONFIG_DEVICE_ID = 0x02;
 export const CONFIG_COMMAND = 0x04;
+/** Bit of CONFIG_COMMAND without which the device answers no register access; VFs of real hardware do not have it. */
+export const COMMAND_MEMORY = 0x0002;
 /** Bit of CONFIG_COMMAND without which the device does no DMA and sends no MSI-X. */
 export const COMMAND_BUS_MASTER = 0x0004;

@@ -3,7 +3,7 @@
 // down. Memory that a device may still write to is never freed. What users see is vf.ts.
 
 import { apiAtLeast } from '../hw/mailbox.ts';
-import { COMMAND_BUS_MASTER, CONFIG_COMMAND } from '../hw/pci.ts';
+import { COMMAND_BUS_MASTER, COMMAND_MEMORY, CONFIG_COMMAND } from '../hw/pci.ts';
 import { VFCTRL } from '../hw/registers.ts';
 import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
@@ -219,10 +219,10 @@ export class Lifecycle {
 }
 
 function enableBusMaster(device: VfioDevice): void {
-  // vfio clears it whenever the function is opened or reset: registers work without it, DMA does not.
+  // vfio clears it whenever the function is opened or reset: registers work without it, DMA does not. Memory
+  // space goes with it: what a client has to restore after a reset differs from server to server.
   const command = device.readConfig16(CONFIG_COMMAND);
-  if ((command & COMMAND_BUS_MASTER) !== 0) return;
-  device.writeConfig16(CONFIG_COMMAND, command | COMMAND_BUS_MASTER);
+  device.writeConfig16(CONFIG_COMMAND, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
   const now = device.readConfig16(CONFIG_COMMAND);
   if ((now & COMMAND_BUS_MASTER) !== 0) return;
   throw new DeviceError(

@@ -48,13 +48,14 @@ interface Shim {
   seals(fd: number): number;
 
   /**
-   * Makes a SIGBUS inside [address, address + sizeBytes) map a zero page (4 KiB; 2 MiB where huge pages lie) over
+   * Makes a SIGBUS inside [address, address + sizeBytes) map a plain page (4 KiB; 2 MiB where huge pages lie) over
    * the faulting one, instead of ending the process. Both page-aligned; up to 64 ranges a process.
    * @param faultWords at least 2 words of shared memory: [0] counts faults, [1] the last one's 4 KiB page number
    *   from `address`. Held alive until unguardBus.
+   * @param fill what every byte of that page is, default 0
    * @returns 0; -17 (EEXIST) over another guarded range, -22 unaligned, -28 no place left
    */
-  guardBus(address: number, sizeBytes: number, faultWords: Int32Array): number;
+  guardBus(address: number, sizeBytes: number, faultWords: Int32Array, fill?: number): number;
   /** Ends guardBus of the range that starts at `address`, on the thread that began it. @returns 0, -2 unknown, -1 other thread's */
   unguardBus(address: number): number;
 

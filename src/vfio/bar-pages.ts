@@ -48,6 +48,7 @@ export class BarPages {
   private heap: Uint32Array;
   /** Arena byte offset of each page, -1 where it is trapped. */
   private readonly offsets = new Array<number>(PAGES).fill(-1);
+  private guarded = false;
   /** Arena word index of each page; 0 where it is trapped, and everywhere once `trapAll` was called. */
   private readonly words = new Int32Array(PAGES);
 
@@ -73,6 +74,17 @@ export class BarPages {
       this.offsets[page] = this.window + page * PAGE_SIZE;
       this.words[page] = this.offsets[page] / 4;
     }
+  }
+
+  /**
+   * From now on a mapped page that the kernel takes away, because the device has left the bus or its memory was
+   * switched off, reads all ones as registers of a device that is gone do. Without this a load of it ends the process.
+   */
+  guard(): void {
+    if (this.window === NO_WINDOW) return;
+    const words = new Int32Array(new SharedArrayBuffer(8));
+    const at = this.arena.address + this.window;
+    this.guarded = native().guardBus(at, BAR0_SIZE, words, 0xff) === 0;
   }
 
   /** Contract: VfioDevice.read32. */
@@ -110,6 +122,8 @@ export class BarPages {
     if (this.window === NO_WINDOW) return;
     const window = this.window;
     this.window = NO_WINDOW;
+    if (this.guarded) native().unguardBus(this.arena.address + window);
+    this.guarded = false;
     this.arena.releaseWindow(window);
   }
 

@@ -104,7 +104,7 @@ describe('open', () => {
     expect(vf).toMatchObject({ apiVersion: '1.4', maxQueues: 2, running: true, macAssigned: true });
     expect(vf.rx).toHaveLength(1);
     expect(vf.tx).toHaveLength(1);
-    expect(device.command & 4).toBe(4);
+    expect(device.command & 6).toBe(6);
   });
 
   test('sends SET_LPE before the first rx queue is enabled, and arms the tail last', async () => {
@@ -235,7 +235,7 @@ describe('stop, start, restart', () => {
     device.command = 0;
     vf.restart();
     expect(vf.mac).toBe(mac);
-    expect(device.command & 4).toBe(4);
+    expect(device.command & 6).toBe(6);
     expect(device.messages).toContainEqual([0x00010004, 9]);
     expect(device.opcodes()).toEqual([
       0x01, 0x08, 0x08, 0x08, 0x09, 0x02, 0x0c, 0x03, 0x04, 0x04, 0x05, 0x10,

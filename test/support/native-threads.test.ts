@@ -169,6 +169,17 @@ describe('the SIGBUS guard', () => {
     expect(child.status).toBe(0);
   });
 
+  it('fills such pages with the byte it was given', () => {
+    const child = runChild(`${prepare}
+      console.log(shim.guardBus(base, 131072, words, 0xff));
+      shim.ftruncate(fd, 4096);
+      view[65536 + 4096] = 7;
+      console.log(view[65536], view[65536 + 4096], view[65536 + 8191], view[65536 + 131071], words.join());
+    `);
+    expect(child.stdout).toBe('0\n1 7 255 255 2,31\n');
+    expect(child.status).toBe(0);
+  });
+
   it('lets the signal end the process outside its ranges and after unguard', () => {
     for (const guard of [
       'shim.guardBus(base, 65536, words);',

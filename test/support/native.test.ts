@@ -67,6 +67,7 @@ describe('arguments', () => {
     ['writeFrames', [0, bytes(64), Int32Array.of(-1), Int32Array.of(1), 1]],
     ['writeFrames', [0, bytes(64), Int32Array.of(0), Int32Array.of(-1), 1]],
     ['guardBus', [4096, 4096, new Int32Array(1)]],
+    ['guardBus', [4096, 4096, new Int32Array(2), 256]],
   ] as [keyof Native, unknown[]][])('%s refuses a value out of range, case %#', (name, args) => {
     expect(badly(name, ...args)).toThrow(RangeError);
   });

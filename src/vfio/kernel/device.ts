@@ -82,6 +82,7 @@ export class KernelDevice implements VfioDevice {
         },
       });
       this.bar.map({ ...attachment.file, fileOffset, areas });
+      this.bar.guard();
       const { file } = attachment;
       this.events = new HostEvents(
         (irq) => hasIrq(file, irq),

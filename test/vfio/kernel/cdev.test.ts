@@ -189,6 +189,24 @@ describe('BAR0', () => {
     ]);
   });
 
+  it('reads all ones once the kernel takes it away, and the process lives', async () => {
+    const outcomes = await run([
+      ['open', A],
+      ['write32', A, 0x1018, 7],
+      ['vanish'],
+      ['read32', A, 8],
+      ['read32', A, 0x1018],
+      ['write32', A, 0x1018, 8],
+      ['readPage', A, 2, 0x18],
+      ['close', A],
+      ['open', A],
+      ['read32', A, 8],
+    ]);
+    const gone = 0xffffffff;
+    expect(messages(outcomes)).toEqual(outcomes.map(() => 'done'));
+    expect([3, 4, 6, 9].map((i) => outcomes[i].value)).toEqual([gone, gone, gone, 0x12345678]);
+  });
+
   it.each(['loop', 'outside'])('is refused where its capabilities %s', async (shape) => {
     const outcomes = await run([['open', A]], { FAKE_REGION: shape });
     expect(messages(outcomes)).toEqual([
@@ -315,7 +333,7 @@ describe('events of the host', () => {
       ['setConfig', A, 4, 6],
       ['map', A, 0x200000, 4096],
       ['reset', A],
-      ['setConfig', A, 4, 6],
+      ['config', A, 4],
       ['close', A],
       ['logged'],
     ];
@@ -323,6 +341,7 @@ describe('events of the host', () => {
     const waits =
       /EAGAIN: VFIO_DEVICE_RESET: .*given back \(unbind, sriov_numvfs=0, hot unplug\).*close the device/;
     expect(outcomes[3].error?.message).toMatch(waits);
+    expect(outcomes[4].value).toBe(2);
     expect(outcomes[6].value).toContainEqual(expect.stringMatching(waits));
     expect(kernel.requests().slice(-5)).toEqual([
       'UNMAP size=24 ioas=7 iova=0x100200000 length=0x1000',

@@ -2,6 +2,7 @@
 // user: does the steps it is given on the built library, and prints what came of each as JSON.
 // argv[2]: {"sysfs", "dev", "steps": [[name, ...arguments], ...]}
 
+import { readdirSync } from 'node:fs';
 import { openVf } from '../../../dist/ixgbevf/vf.js';
 import { processArena } from '../../../dist/memory/arena.js';
 import { iovaOf } from '../../../dist/memory/iova.js';
@@ -19,6 +20,7 @@ const log = {
   warn: (text) => logged.push(`warn: ${text}`),
 };
 
+const STATUS = new Float64Array(4);
 const MAPPING = { sizeBytes: 4096, fd: 0, fdOffset: 0 };
 const STEPS = {
   open(address, abi) {
@@ -44,6 +46,13 @@ const STEPS = {
   /** The page as the driver's rings reach it. */
   readPage: (address, page, offset) =>
     arena.views.u32[(devices[address].pageOffset(page) + offset) / 4],
+  /** The devices leave the bus: fake-kernel.c has memfds of that size for them. */
+  vanish() {
+    for (const name of readdirSync('/proc/self/fd')) {
+      const fd = Number(name);
+      if (native().fstat(fd, STATUS) === 0 && STATUS[2] === 8 * 2 ** 40) native().ftruncate(fd, 0);
+    }
+  },
   config: (address, offset) => devices[address].readConfig16(offset),
   setConfig: (address, offset, value) => devices[address].writeConfig16(offset, value),
   grow(megabytes) {
