@@ -85,6 +85,11 @@ export class LocalModel {
     return this.nic.pf(port);
   }
 
+  /** Pulls the cable out of a port, or puts it back. @throws RangeError */
+  setCable(port: number, plugged: boolean): void {
+    this.nic.setCable(port, plugged);
+  }
+
   /** Plugs something else into a port. @throws RangeError */
   plug(port: number, wire: string | WirePort): void {
     this.nic.setWirePort(port, wire);

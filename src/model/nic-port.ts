@@ -7,6 +7,7 @@ import { VfEngine } from './engine/engine.ts';
 import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
 import type { RxEngine } from './engine/rx.ts';
 import type { TxEngine } from './engine/tx.ts';
+import { TxRate } from './engine/tx-rate.ts';
 import { VF_WORDS } from './layout.ts';
 import { Pf } from './pf/pf.ts';
 import type { PfOptions } from './pf/types.ts';
@@ -81,11 +82,16 @@ export class NicPort {
   readonly switch: PortSwitch;
   readonly devices: readonly VfDevice[];
   readonly engines: readonly VfEngine[];
+  /** Each engine behind the rate limit of its VF. */
+  readonly rates: readonly TxRate[];
+  /** Link of the wire at the last step. Without one nothing is sent or received: frames stay in their rings. */
+  link = false;
   private readonly parts: NicParts;
   private readonly tables: SwitchTables;
   private readonly macs: readonly Uint8Array[];
   private readonly macNumbers: MacNumber[] = [];
   private macsGeneration = -1;
+  private plugged = true;
 
   /**
    * @param firstSlot number of VFs on the ports before
@@ -106,12 +112,9 @@ export class NicPort {
       this.makeDevice(vf, firstSlot, blocks, engines),
     );
     this.engines = engines;
-    this.pf = new Pf(pf, {
-      ...options,
-      port: index,
-      functions: this.devices,
-      tables: this.tables,
-    });
+    this.rates = engines.map(
+      (engine, vf) => new TxRate(engine, this.tables.pools[vf], parts.clock),
+    );
     this.switch = new PortSwitch(
       {
         memory: parts.memory,
@@ -125,12 +128,41 @@ export class NicPort {
       },
       (ingress) => this.makeWire(wire, ingress),
     );
+    this.pf = new Pf(pf, {
+      ...options,
+      port: index,
+      functions: this.devices,
+      tables: this.tables,
+      linkUp: () => this.wireUp,
+    });
+  }
+
+  /** False while the cable is pulled out of the port. */
+  get cableIn(): boolean {
+    return this.plugged;
+  }
+
+  /** Pulls the cable out of the port, or puts it back. Frames wait where they are until then. */
+  setCable(plugged: boolean): void {
+    if (plugged === this.plugged) return;
+    this.switch.wire.setPlugged?.(plugged);
+    this.plugged = plugged;
+  }
+
+  /**
+   * Looks at the link, and lets the PF move.
+   * @returns messages and events that the PF handled
+   */
+  step(): number {
+    this.link = this.wireUp;
+    return this.pf.step();
   }
 
   /** Unplugs and closes what was there, and plugs something else in. */
   plug(wire: string | WirePort): void {
     this.switch.wire.close();
     this.switch.wire = this.makeWire(wire, this.switch);
+    this.plugged = true;
   }
 
   /** The counters of each VF of this port. */
@@ -181,11 +213,15 @@ export class NicPort {
       },
       recorder: parts.recorder,
       clock: parts.clock,
-      linkUp: () => this.pf.up && this.switch.wire.linkUp,
+      linkUp: () => this.pf.up && this.wireUp,
       trapAll: parts.trapAll,
       macType: parts.macType,
       silicon: parts.silicon,
     });
+  }
+
+  private get wireUp(): boolean {
+    return this.plugged && this.switch.wire.linkUp;
   }
 
   private makeWire(wire: string | WirePort, ingress: Ingress): WirePort {

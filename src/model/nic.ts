@@ -10,6 +10,7 @@ import { EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
 import { STAGING_BYTES } from './engine/offload/staging.ts';
 import { RxEngine } from './engine/rx.ts';
 import { TxEngine } from './engine/tx.ts';
+import type { TxRate } from './engine/tx-rate.ts';
 import { type NicParts, NicPort, type NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/pf.ts';
 import { Cables, type WireContext } from './ports/index.ts';
@@ -76,6 +77,7 @@ export class Nic {
   private readonly options: NicOptions;
   private readonly ports: NicPort[] = [];
   private readonly engines: VfEngine[] = [];
+  private readonly rates: TxRate[] = [];
   private readonly devices: VfDevice[] = [];
   /** Port of each entry of `engines`. */
   private readonly homes: NicPort[] = [];
@@ -112,6 +114,7 @@ export class Nic {
         this.engines.push(engine);
         this.homes.push(port);
       }
+      this.rates.push(...port.rates);
       this.devices.push(...port.devices);
     }
     parts.cables.warnOfLoose(log);
@@ -125,20 +128,20 @@ export class Nic {
    */
   step(budget: number): number {
     if (this.options.memory.views.i32 !== this.memory.heap) this.refreshViews();
-    const { ports, engines, homes, devices } = this;
+    const { ports, engines, rates, homes, devices } = this;
     let work = 0;
     // By index throughout: an iterator is garbage wherever V8 does not see through it.
-    for (let i = 0; i < ports.length; i++) work += ports[i].pf.step();
+    for (let i = 0; i < ports.length; i++) work += ports[i].step();
     for (let i = 0; i < engines.length; i++) engines[i].poll();
     for (let i = 0; i < ports.length; i++) ports[i].switch.update();
     this.turn = (this.turn + 1) % engines.length;
     for (let k = 0; k < engines.length; k++) {
       const i = (this.turn + k) % engines.length;
-      work += engines[i].send(homes[i].switch, budget);
+      if (homes[i].link) work += rates[i].send(homes[i].switch, budget);
     }
     for (let k = 0; k < ports.length; k++) {
       const port = ports[(this.turn + k) % ports.length];
-      work += port.switch.wire.step(budget);
+      if (port.link) work += port.switch.wire.step(budget);
     }
     for (let i = 0; i < engines.length; i++) engines[i].raiseInterrupts();
     for (let i = 0; i < devices.length; i++) devices[i].tick();
@@ -172,6 +175,11 @@ export class Nic {
   /** What is plugged into a port. @throws RangeError where there is no such port */
   wirePort(port: number): WirePort {
     return this.portAt(port).switch.wire;
+  }
+
+  /** Pulls the cable out of a port, or puts it back: the link of its VFs, and of what is at the other end. */
+  setCable(port: number, plugged: boolean): void {
+    this.portAt(port).setCable(plugged);
   }
 
   /** Unplugs and closes what a port has, and plugs in a SPEC or a port of the caller's. */

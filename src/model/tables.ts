@@ -31,6 +31,8 @@ export interface PoolTable {
   vmvir: number;
   /** Frames of this VF's queues are dropped, not held back, when there is no descriptor (QDE). */
   queueDrop: boolean;
+  /** Mbit/s that the VF may send, 0 for no limit (RTTBCNRC of its tx queues). */
+  txRate: number;
   /** Queues that hardware gives the pool: 2 with more than 32 pools, else 4 (8 in 16-pool mode). */
   queues: number;
 }
@@ -99,6 +101,7 @@ export class SwitchTables {
       macAntiSpoof: false,
       vlanAntiSpoof: false,
       vmvir: 0,
+      txRate: 0,
       queueDrop: false,
       queues: queuesPerPool,
     }));

@@ -79,6 +79,8 @@ export interface WirePort {
    * @param vf VF that sent them
    */
   transmit(offsets: Int32Array, lengths: Int32Array, n: number, vf: number): void;
+  /** The cable is pulled out of the port, or put back: for a wire whose other end notices. Absent: there is none. */
+  setPlugged?(plugged: boolean): void;
   /** Adds what the port itself counts (sink figures, offered) for a VF. */
   addCounters(vf: number, counters: PortCounters): void;
   close(): void;

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { Nic } from '../../src/model/nic.ts';
 import { queuesPerPool } from '../../src/model/nic-port.ts';
-import { Bench, BROADCAST, frame, macOf, TestClock, TestMemory, viewsOver } from './nic-fixture.ts';
+import {
+  Bench,
+  BROADCAST,
+  frame,
+  macOf,
+  type RawVf,
+  TestClock,
+  TestMemory,
+  viewsOver,
+} from './nic-fixture.ts';
 
 const OUT = { dst: [2, 0, 0, 0, 0, 7], src: macOf(0, 0) };
 
@@ -57,6 +66,90 @@ describe('making a NIC', () => {
     bench.offer(0, frame({ dst: BROADCAST }));
     bench.offer(0, frame({ dst: macOf(0, 62) }));
     expect(bench.row(0, 62)).toMatchObject({ delivered: 2 });
+  });
+});
+
+describe('a cable that is pulled', () => {
+  it('takes the link, frames wait on both sides, and all of it comes back', () => {
+    const bench = new Bench([{ vfs: 1, wire: 'gen:count=5' }]);
+    const vf = bench.vf(0, 0);
+    vf.startRx();
+    vf.startTx();
+    bench.nic.setCable(0, false);
+    vf.send(frame(OUT));
+    vf.kick();
+    bench.nic.step(8);
+    expect(vf.device.mmioRead(0x10)).toBe(0);
+    expect(bench.row(0, 0)).toMatchObject({ offered: 0, delivered: 0 });
+    expect(vf.done(1)).toBe(false);
+    bench.nic.setCable(0, false);
+    bench.nic.setCable(0, true);
+    bench.nic.step(8);
+    expect(vf.device.mmioRead(0x10)).toBe(0x70000000);
+    expect(bench.row(0, 0)).toMatchObject({ offered: 5, delivered: 5 });
+    expect(vf.done(1)).toBe(true);
+  });
+
+  it('takes the link of the other end of a cable, too', () => {
+    const bench = new Bench([
+      { vfs: 1, wire: 'cable:1' },
+      { vfs: 1, wire: 'cable:1' },
+    ]);
+    const [a, b] = [bench.vf(0, 0), bench.vf(1, 0)];
+    const links = () => [a, b].map((vf) => vf.device.mmioRead(0x10) !== 0);
+    b.startRx();
+    a.startTx();
+    expect(links()).toEqual([true, true]);
+    bench.nic.setCable(1, false);
+    expect(links()).toEqual([false, false]);
+    a.send(frame({ dst: macOf(1, 0), src: macOf(0, 0) }));
+    a.kick();
+    bench.nic.step(8);
+    expect(bench.row(1, 0)).toMatchObject({ offered: 0 });
+    bench.nic.setCable(1, true);
+    expect(links()).toEqual([true, true]);
+    bench.nic.step(8);
+    bench.nic.step(8);
+    expect(bench.row(1, 0)).toMatchObject({ offered: 1, delivered: 1 });
+  });
+
+  it('is in again where another wire is plugged in', () => {
+    const bench = new Bench([{ vfs: 1 }]);
+    bench.nic.setCable(0, false);
+    bench.nic.setWirePort(0, 'none');
+    expect(bench.vf(0, 0).device.mmioRead(0x10)).toBe(0x70000000);
+  });
+});
+
+describe('a tx rate', () => {
+  it('lets through as many frames as the clock says, and all of them without it', () => {
+    const bench = new Bench([{ vfs: 2 }]);
+    const limited = bench.vf(0, 0);
+    const free = bench.vf(0, 1);
+    const clock = bench.clock;
+    const post = (vf: RawVf, index: number): void => {
+      vf.startTx({ count: 1024 });
+      for (let i = 0; i < 600; i++) vf.send(frame({ ...OUT, src: macOf(0, index), length: 1230 }));
+      vf.kick();
+    };
+    const sent = (index: number) =>
+      bench.wires[0]?.frames.filter((one) => one.vf === index).length ?? 0;
+    bench.nic.pf(0).setRate(0, 1000);
+    clock.us += 1e6;
+    post(limited, 0);
+    post(free, 1);
+    const run = (): void => {
+      for (let i = 0; i < 100; i++) bench.nic.step(64);
+    };
+    run();
+    // 1230 bytes, CRC, preamble and gap are 1254 octets, or 10.032 us at 1 Gbit/s. A pause earns 5 ms.
+    expect([sent(0), sent(1)]).toEqual([499, 600]);
+    clock.us += 100;
+    run();
+    expect(sent(0)).toBe(509);
+    bench.nic.pf(0).setRate(0, 0);
+    run();
+    expect(sent(0)).toBe(600);
   });
 });
 

@@ -134,6 +134,7 @@ export function makePort(
     functions: devices,
     tables,
     trace: (message) => trace.push(message),
+    linkUp: () => link.up,
     ...rest,
     port,
   });

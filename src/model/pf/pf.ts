@@ -1,7 +1,7 @@
 // The PF of one port: serves the VFs' mailboxes (mailboxes.ts) and does what a host's administrator
 // asks. docs/82599-vf.md sec 4.6, 4.7. Moves only by `step`.
 
-import { macNumber } from '../tables.ts';
+import { macBytes, macNumber } from '../tables.ts';
 import type { PfPersonality } from '../types.ts';
 import { dpdkPolicy } from './dpdk.ts';
 import { linuxPolicy } from './linux.ts';
@@ -16,8 +16,15 @@ import {
   type VfRecord,
   wipePool,
 } from './records.ts';
-import { checkClasses, checkedMac, checkMtu, checkPortVlan, newRecord } from './settings.ts';
-import type { PfOptions } from './types.ts';
+import {
+  checkClasses,
+  checkedMac,
+  checkMtu,
+  checkPortVlan,
+  checkRate,
+  newRecord,
+} from './settings.ts';
+import type { PfOptions, VfLinkState, VfSettings } from './types.ts';
 
 /** Ethernet header and CRC around an MTU. */
 const FRAME_OVERHEAD = 18;
@@ -28,6 +35,9 @@ export class Pf {
   private readonly mailboxes: Mailboxes;
   /** Queues of a VF without traffic classes. */
   private readonly plainQueues: number;
+  private readonly linkUp: () => boolean;
+  /** Link of the wire as the VFs were last told. */
+  private toldLink = true;
 
   /**
    * Starts the PF of a port: programs the tables and releases the VFs (RSTD).
@@ -47,6 +57,7 @@ export class Pf {
       ),
     };
     this.mailboxes = new Mailboxes(this.port, policy, options.trace ?? (() => {}));
+    this.linkUp = options.linkUp ?? (() => true);
     this.plainQueues = options.tables.pools[0]?.queues ?? 0;
     const { trafficClasses = 0, defaultClass = 0 } = options;
     checkClasses(options.functions.length, trafficClasses, defaultClass);
@@ -61,11 +72,46 @@ export class Pf {
   }
 
   /**
-   * Handles VF resets and mailbox messages that are pending.
+   * Handles VF resets and mailbox messages that are pending, and a change of the wire's link.
    * @returns messages and events handled
    */
   step(): number {
-    return this.isUp ? this.mailboxes.step() : 0;
+    if (!this.isUp) return 0;
+    if (this.linkUp() !== this.toldLink) {
+      this.toldLink = !this.toldLink;
+      this.ping();
+    }
+    return this.mailboxes.step();
+  }
+
+  /** MTU of the PF's interface, bytes. */
+  get mtu(): number {
+    return this.port.pfMtu;
+  }
+
+  /** Traffic classes, 1 for none, and the class of the default priority. */
+  get trafficClasses(): { readonly classes: number; readonly defaultClass: number } {
+    return {
+      classes: this.port.tables.trafficClasses,
+      defaultClass: this.port.defaultClass,
+    };
+  }
+
+  /** What is set for each VF. */
+  settings(): VfSettings[] {
+    return this.port.records.map((record) => ({
+      vf: record.vf,
+      mac: macBytes(record.mac),
+      portVlan: record.portVlan,
+      portPriority: record.portPriority,
+      trusted: record.trusted,
+      spoofCheck: record.spoofCheck,
+      linkState: record.linkState,
+      txRate: record.pool.txRate,
+      queryRss: record.queryRss,
+      registered: record.clearToSend,
+      api: record.api,
+    }));
   }
 
   /** MAC the PF assigned to the VF by now, null for none. */
@@ -138,12 +184,45 @@ export class Pf {
     this.port.tables.changed();
   }
 
-  /** `ip link set PF vf N state auto|enable|disable`: VFRE and VFTE, withdraws CTS and pings. */
-  setLinkEnabled(vf: number, enabled: boolean): void {
+  /**
+   * `ip link set PF vf N state auto|enable|disable`: VFRE and VFTE, withdraws CTS and pings. Linux's own ixgbe takes
+   * `enable` and then does nothing, though the rest of it knows that state.
+   */
+  setLinkState(vf: number, state: VfLinkState): void {
     const record = this.record(vf);
-    record.linkEnabled = enabled;
+    record.linkState = state;
+    record.linkEnabled = state !== 'disable';
     if (this.isUp) enablePool(this.port, record);
     this.withdraw(record);
+  }
+
+  /**
+   * `ip link set PF vf N max_tx_rate MBIT`: Mbit/s on the wire, preamble and gap counted; 0 for no limit.
+   * @throws RangeError for 1 to 10 or above 10,000, or while the port has no link, as linux ixgbe_ndo_set_vf_bw
+   */
+  setRate(vf: number, mbit: number): void {
+    checkRate(mbit);
+    const record = this.record(vf);
+    if (!this.isUp || !this.linkUp()) {
+      throw new RangeError('tx rate of a VF: expected a port with a link, got one without');
+    }
+    record.pool.txRate = mbit;
+  }
+
+  /** `ip link set PF vf N query_rss on|off`: whether the VF may read the RSS key and table. */
+  setQueryRss(vf: number, on: boolean): void {
+    this.record(vf).queryRss = on;
+  }
+
+  /**
+   * `ip link set PF mtu N`: an interface that is up resets its port (linux ixgbe_change_mtu), so that every VF has to
+   * register again.
+   * @throws RangeError for less than 68 or more than 9710
+   */
+  setMtu(mtu: number): void {
+    checkMtu(mtu);
+    this.port.pfMtu = mtu;
+    if (this.isUp) this.reset();
   }
 
   /** Pings one VF, or all: PF_CONTROL, with CTS where the VF has it. */
@@ -194,6 +273,7 @@ export class Pf {
 
   private start(): void {
     this.isUp = true;
+    this.toldLink = this.linkUp();
     this.port.tables.maxFrame = this.port.pfMtu + FRAME_OVERHEAD;
     for (const record of this.port.records) startPool(this.port, record);
   }

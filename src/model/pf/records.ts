@@ -5,6 +5,7 @@
 import { type ApiVersion, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
 import { type MacNumber, type PoolTable, type SwitchTables, VMVIR_INSERT } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
+import type { VfLinkState } from './types.ts';
 
 /** RAR entries of the chip, exact MACs of PF and VFs together. */
 const RAR_ENTRIES = 128;
@@ -32,6 +33,8 @@ export interface VfRecord {
   portPriority: number;
   spoofCheck: boolean;
   queryRss: boolean;
+  linkState: VfLinkState;
+  /** What GET_LINK_STATE says, and VFRE and VFTE follow. */
   linkEnabled: boolean;
   api: ApiVersion;
   /** XCAST mode in force; outlives a VF reset. */
@@ -44,7 +47,7 @@ export interface PfPort {
   readonly port: number;
   readonly records: readonly VfRecord[];
   readonly tables: SwitchTables;
-  readonly pfMtu: number;
+  pfMtu: number;
   /** Class of the default priority, 0 where there are no traffic classes. */
   defaultClass: number;
 }

@@ -39,6 +39,7 @@ export function newRecord(
     portPriority,
     spoofCheck: options.spoofChecks?.[vf] ?? spoofCheck,
     queryRss: options.queryRss?.[vf] ?? false,
+    linkState: 'auto',
     linkEnabled: true,
     api: '1.0',
     xcast: XCAST.NONE,
@@ -49,6 +50,11 @@ export function newRecord(
 /** @throws RangeError for an MTU that the PF's interface cannot have */
 export function checkMtu(mtu: number): void {
   checkNumber('pfMtu', mtu, 68, MAX_PF_MTU);
+}
+
+/** @throws RangeError for a tx rate that ixgbe does not take: Mbit/s above 10 up to the link's, or 0 for no limit */
+export function checkRate(mbit: number): void {
+  if (mbit !== 0) checkNumber('tx rate of a VF, Mbit/s (0: no limit)', mbit, 11, 10_000);
 }
 
 /** @throws RangeError for a VID or a priority that a port VLAN cannot have */

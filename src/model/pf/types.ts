@@ -1,7 +1,29 @@
 // How a PF of the model is made, and what it tells of its mailboxes. Types only.
 
+import type { ApiVersion } from '../../hw/mailbox.ts';
 import type { SwitchTables } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
+
+/** `ip link set PF vf N state`: with auto the VF's link follows the PF's interface. */
+export type VfLinkState = 'auto' | 'enable' | 'disable';
+
+/** What is set for a VF, and whether it is registered. */
+export interface VfSettings {
+  readonly vf: number;
+  /** 6 bytes: the MAC in force, zeros for none. */
+  readonly mac: Uint8Array;
+  readonly portVlan: number;
+  readonly portPriority: number;
+  readonly trusted: boolean;
+  readonly spoofCheck: boolean;
+  readonly linkState: VfLinkState;
+  /** Mbit/s, 0 for no limit. */
+  readonly txRate: number;
+  readonly queryRss: boolean;
+  /** CTS: it has been through a RESET, and the PF has not withdrawn that since. */
+  readonly registered: boolean;
+  readonly api: ApiVersion;
+}
 
 /** One mailbox message as it passed, for tests and logs. Words are copies. */
 export interface MailboxTrace {
@@ -18,6 +40,8 @@ export interface PfOptions {
   /** The port's VFs in order; a VfDevice is one. */
   readonly functions: readonly VfHardware[];
   readonly tables: SwitchTables;
+  /** Link of the port's wire: the PF pings its VFs when it changes. Default: always up. */
+  readonly linkUp?: () => boolean;
   /** 6 bytes each, as `ip link set PF vf N mac`; null: assigned none. Default 02:09:c0:00:PP:VV. */
   readonly macs?: readonly (Uint8Array | null)[];
   /** MTU of the PF's own interface, 1500 (default) to 9710; above 1500 the jumbo rules for SET_LPE hold. */

@@ -21,6 +21,7 @@ const TOO_LONG = 0x10000;
 /** One end of a cable. */
 export class CablePort implements WirePort, CableEnd {
   readonly spec: string;
+  peer: CableEnd | undefined;
   /** Frames from the other end that found the queue of this end full. */
   dropped = 0;
   private readonly cable: number;
@@ -47,7 +48,7 @@ export class CablePort implements WirePort, CableEnd {
   }
 
   get linkUp(): boolean {
-    return this.context.cables.peerOf(this.cable, this) !== undefined;
+    return this.peer !== undefined;
   }
 
   step(budget: number): number {
@@ -124,12 +125,19 @@ export class CablePort implements WirePort, CableEnd {
   }
 
   transmit(offsets: Int32Array, lengths: Int32Array, n: number, _vf: number): void {
-    const peer = this.context.cables.peerOf(this.cable, this);
+    const { peer } = this;
     if (peer === undefined) {
       this.dropped += n;
       return;
     }
     for (let i = 0; i < n; i++) peer.receive(offsets[i] >>> 0, lengths[i]);
+  }
+
+  /** The other end has no link either meanwhile; what waits stays. @throws RangeError where the cable got two other ends */
+  setPlugged(plugged: boolean): void {
+    const { cables } = this.context;
+    if (plugged) cables.plug(this.cable, this);
+    else cables.unplug(this.cable, this);
   }
 
   addCounters(vf: number, counters: PortCounters): void {

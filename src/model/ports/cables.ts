@@ -6,6 +6,8 @@ import type { Log } from '../../support/log.ts';
 export interface CableEnd {
   /** The SPEC of its port, for errors. */
   readonly spec: string;
+  /** The other end, or undefined while nothing is plugged in there. Set by Cables. */
+  peer: CableEnd | undefined;
   /** Takes a frame from the other end. @param offset heap byte offset; @param length bytes without CRC */
   receive(offset: number, length: number): void;
 }
@@ -23,11 +25,17 @@ export class Cables {
       );
     }
     this.ends.set(cable, [...ends, end]);
+    const [other] = ends;
+    if (other === undefined) return;
+    other.peer = end;
+    end.peer = other;
   }
 
   unplug(cable: number, end: CableEnd): void {
     const left = (this.ends.get(cable) ?? []).filter((one) => one !== end);
     this.ends.set(cable, left);
+    if (end.peer !== undefined) end.peer.peer = undefined;
+    end.peer = undefined;
   }
 
   /** Says of each cable that joins no two ports, which is a link that never comes up. */
@@ -38,10 +46,5 @@ export class Cables {
         `${ends[0].spec} is at one port only, so its link stays down; give it to a second port`,
       );
     }
-  }
-
-  /** The other end, or undefined while nothing is plugged in there. */
-  peerOf(cable: number, end: CableEnd): CableEnd | undefined {
-    return this.ends.get(cable)?.find((one) => one !== end);
   }
 }

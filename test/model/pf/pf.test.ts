@@ -28,6 +28,9 @@ describe('PF refusals', () => {
     expect(() => pf.setPortVlan(0, 4095)).toThrow(RangeError);
     expect(() => pf.setPortVlan(0, 1, 8)).toThrow(/priority: expected 0 to 7, got 8/);
     expect(() => makePort({ portVlans: [4095] })).toThrow(RangeError);
+    expect(() => pf.setMtu(67)).toThrow(/pfMtu: expected 68 to 9710, got 67/);
+    expect(() => pf.setRate(0, 10)).toThrow(/expected 11 to 10000, got 10/);
+    expect(() => pf.setRate(0, 10_001)).toThrow(RangeError);
     expect(() => pf.setTrafficClasses(9)).toThrow(/classes with 2 VFs: expected 0 to 8, got 9/);
     expect(() => pf.setTrafficClasses(2, 2)).toThrow(/default priority: expected 0 to 1, got 2/);
     expect(() => makePort({ vfs: 16, trafficClasses: 5 })).toThrow(/16 VFs: expected 0 to 4/);
@@ -363,7 +366,7 @@ describe('what the PF says unasked', () => {
 
   it.each([
     ['trust', (pf: Pf) => pf.setTrust(0, true)],
-    ['link state', (pf: Pf) => pf.setLinkEnabled(0, false)],
+    ['link state', (pf: Pf) => pf.setLinkState(0, 'disable')],
   ])('a change of %s withdraws CTS and pings without it', (_, change) => {
     const port = makePort();
     const vf = new ScriptedVf(port);
@@ -380,12 +383,121 @@ describe('what the PF says unasked', () => {
 
   it('a link that the administrator disabled shows in GET_LINK_STATE, VFRE and VFTE, not in VFLINKS', () => {
     const port = makePort();
-    port.pf.setLinkEnabled(0, false);
+    port.pf.setLinkState(0, 'disable');
     const vf = new ScriptedVf(port);
     vf.start();
     expect(vf.request([0x10, 0], 2)).toEqual([ACK + 0x10, 0]);
     expect(port.tables.pools[0]).toMatchObject({ rxEnable: false, txEnable: false });
     expect(vf.device.mmioRead(0x10)).toBe(0x70000000);
+  });
+});
+
+describe('what an administrator changes on the way', () => {
+  it('an MTU resets the port, tells the VFs and brings the jumbo rules', () => {
+    const port = makePort();
+    const vf = new ScriptedVf(port);
+    vf.start(4);
+    expect(word0(vf, 5, 9018)).toBe(NACK + 5);
+    port.pf.setMtu(9000);
+    expect(port.pf.mtu).toBe(9000);
+    expect(port.pf.clearToSend(0)).toBe(false);
+    expect(port.trace.at(-1)).toEqual({ vf: 1, kind: 'ping', words: [0x100] });
+    expect(vf.device.mmioRead(0x2fc)).toBe(0x90);
+    vf.start(4);
+    expect(port.tables.pools[0]?.rxEnable).toBe(false);
+    expect(word0(vf, 5, 9018)).toBe(ACK + 5);
+    expect(port.tables.maxFrame).toBe(9018);
+  });
+
+  it('an MTU of a PF that is down holds once it is up', () => {
+    const port = makePort();
+    port.pf.goDown();
+    port.pf.setMtu(4000);
+    expect([port.pf.up, port.tables.maxFrame]).toEqual([false, 1518]);
+    port.pf.comeUp();
+    expect(port.tables.maxFrame).toBe(4018);
+  });
+
+  it('a link that goes or comes is told every VF, and none of them has to register again', () => {
+    const port = makePort();
+    const vf = new ScriptedVf(port);
+    vf.start();
+    const pings = [
+      { vf: 0, kind: 'ping', words: [0x20000100] },
+      { vf: 1, kind: 'ping', words: [0x100] },
+    ];
+    for (const up of [false, true]) {
+      port.link.up = up;
+      const before = port.trace.length;
+      port.pf.step();
+      expect(port.trace.slice(before)).toEqual(pings);
+      expect(vf.device.mmioRead(0x10) !== 0).toBe(up);
+      vf.receive(1);
+    }
+    expect(port.pf.clearToSend(0)).toBe(true);
+  });
+
+  it('state auto and enable end what disable began', () => {
+    const port = makePort();
+    const vf = new ScriptedVf(port);
+    for (const state of ['auto', 'enable'] as const) {
+      port.pf.setLinkState(0, 'disable');
+      vf.start();
+      expect(vf.request([0x10, 0], 2)).toEqual([ACK + 0x10, 0]);
+      port.pf.setLinkState(0, state);
+      expect(port.pf.clearToSend(0)).toBe(false);
+      vf.start();
+      expect(vf.request([0x10, 0], 2)).toEqual([ACK + 0x10, 1]);
+      expect(port.tables.pools[0]).toMatchObject({ rxEnable: true, txEnable: true });
+    }
+  });
+
+  it('query_rss may be given and taken at any time', () => {
+    const port = makePort();
+    const vf = new ScriptedVf(port);
+    vf.start(3);
+    expect(word0(vf, 0xa)).toBe(NACK + 0xa);
+    port.pf.setQueryRss(0, true);
+    expect(word0(vf, 0xa)).toBe(ACK + 0xa);
+    port.pf.setQueryRss(0, false);
+    expect(word0(vf, 0xb)).toBe(NACK + 0xb);
+  });
+
+  it('a rate needs a link, outlives a reset of the port and is taken off by 0', () => {
+    const port = makePort();
+    port.link.up = false;
+    expect(() => port.pf.setRate(1, 100)).toThrow(/expected a port with a link/);
+    port.link.up = true;
+    port.pf.setRate(1, 100);
+    port.pf.reset();
+    expect(port.tables.pools.map(({ txRate }) => txRate)).toEqual([0, 100]);
+    port.pf.setRate(1, 0);
+    expect(port.tables.pools[1]?.txRate).toBe(0);
+  });
+
+  it('tells what is set', () => {
+    const { pf } = makePort();
+    pf.setAdminMac(1, new Uint8Array([2, 0, 0, 0, 0, 5]));
+    pf.setPortVlan(1, 7, 3);
+    pf.setTrust(1, true);
+    pf.setSpoofCheck(1, false);
+    pf.setLinkState(1, 'disable');
+    pf.setRate(1, 500);
+    pf.setQueryRss(1, true);
+    expect(pf.settings()[1]).toEqual({
+      vf: 1,
+      mac: new Uint8Array([2, 0, 0, 0, 0, 5]),
+      portVlan: 7,
+      portPriority: 3,
+      trusted: true,
+      spoofCheck: false,
+      linkState: 'disable',
+      txRate: 500,
+      queryRss: true,
+      registered: false,
+      api: '1.0',
+    });
+    expect(pf.trafficClasses).toEqual({ classes: 1, defaultClass: 0 });
   });
 });
 

@@ -132,7 +132,7 @@ describe('frames from the wire', () => {
 
   it('drops what VFRE forbids', () => {
     const { bench, vf } = setUp(1);
-    bench.nic.pf(0).setLinkEnabled(0, false);
+    bench.nic.pf(0).setLinkState(0, 'disable');
     bench.nic.step(1);
     bench.offer(0, frame());
     expect(received(vf[0])).toBe(0);
@@ -181,7 +181,7 @@ describe('frames from a VF', () => {
 
   it('does not send what VFTE forbids', () => {
     const { bench, vf } = setUp(1);
-    bench.nic.pf(0).setLinkEnabled(0, false);
+    bench.nic.pf(0).setLinkState(0, 'disable');
     bench.nic.step(1);
     transmit(bench, vf[0], frame({ dst: ELSEWHERE, src: macOf(0, 0) }));
     expect(bench.wires[0]?.frames).toHaveLength(0);

@@ -91,14 +91,14 @@ it('vfte=ties-enable: ENABLE reads 0 while the PF has the VF off, and follows it
     device.tick();
     return [RXDCTL(0), TXDCTL(0)].map((at) => (device.mmioRead(at) & ENABLE) !== 0);
   };
-  port.pf.setLinkEnabled(0, false);
+  port.pf.setLinkState(0, 'disable');
   for (const start of [RDBAL(0), RDBAL(0) + 0x1000]) {
     device.mmioWrite(start, 0x4000);
     device.mmioWrite(start + 8, 1024);
     device.mmioWrite(start + 0x28, ENABLE);
   }
   expect(enables()).toEqual([false, false]);
-  port.pf.setLinkEnabled(0, true);
+  port.pf.setLinkState(0, 'auto');
   expect(enables()).toEqual([true, true]);
   port.tables.pools[0].txEnable = false;
   expect(enables()).toEqual([true, false]);

@@ -82,7 +82,7 @@ export function recoveryTests(make: MakeHarness): void {
   it('a link that the host disabled for the VF says so after restart, and comes back', async () => {
     const rig = rigOf({ vfs: 1 });
     const vf = await rig.open(0, 0);
-    rig.harness.pf(0).setLinkEnabled(0, false);
+    rig.harness.pf(0).setLinkState(0, 'disable');
     rig.advance();
     expect(vf.checkHealth()).toMatchObject({ resetNeeded: true, link: { up: false } });
     vf.restart();
@@ -94,7 +94,7 @@ export function recoveryTests(make: MakeHarness): void {
     rig.send(vf, [frame({ dst: STRANGER, src: VF0 })]);
     expect(rig.wire(0).take()).toEqual([]);
     expect(rig.counters(0).missedDisabled).toBe(1);
-    rig.harness.pf(0).setLinkEnabled(0, true);
+    rig.harness.pf(0).setLinkState(0, 'auto');
     rig.advance();
     expect(vf.checkHealth().resetNeeded).toBe(true);
     vf.restart();
