@@ -4,6 +4,7 @@
 
 import type { Log } from '../support/log.ts';
 import { VfEngine } from './engine/engine.ts';
+import { LateDma } from './engine/late-dma.ts';
 import { type EngineMemory, SCRATCH_BYTES } from './engine/memory.ts';
 import type { RxEngine } from './engine/rx.ts';
 import type { TxEngine } from './engine/tx.ts';
@@ -204,10 +205,12 @@ export class NicPort {
       views: parts.views,
       tables,
       engine: (host) => {
-        const { memory, tx, refreshViews } = parts;
+        const { memory, tx, clock, refreshViews } = parts;
+        const { lateDmaUs } = parts.silicon;
+        const late = lateDmaUs > 0 ? new LateDma(memory, clock, lateDmaUs) : undefined;
         const block = blocks + vf * VF_WORDS;
         const slot = firstSlot + vf;
-        const engine = new VfEngine(host, { memory, tx, block, slot, refreshViews });
+        const engine = new VfEngine(host, { memory, tx, block, slot, late, refreshViews });
         engines.push(engine);
         return engine;
       },

@@ -42,6 +42,12 @@ const DEFAULT_BUFFER_BYTES = 2048;
 const ENABLE_POLL_US = 100;
 const ENABLE_TIMEOUT_US = 100_000;
 
+/**
+ * From ENABLE reading 0 to the last write to memory: the datasheet asks for about 100 us (82599 DS sec 4.6.7.1.2;
+ * docs/82599-vf.md sec 5.8).
+ */
+const SETTLE_US = 100;
+
 /** Prefetch and host thresholds of linux ixgbevf, in descriptors. WTHRESH stays 0: write back where RS asks. */
 const PTHRESH = 32;
 const HTHRESH = 1;
@@ -62,11 +68,11 @@ export function usableBufferBytes(bufferBytes: number, headroomBytes: number): n
  */
 export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
-  clearDescriptors(queue);
   // SWFLSH without ENABLE stops the queue.
   writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
   flush(device);
   awaitEnable(device, clock, VFTXDCTL, q, false);
+  clearDescriptors(queue);
   writeRegister(device, VFTDBAL, queue.iova, q);
   writeRegister(device, VFTDBAH, Math.floor(queue.iova / 2 ** 32), q);
   writeRegister(device, VFTDLEN, queue.sizeBytes, q);
@@ -90,10 +96,10 @@ export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
  */
 export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
-  clearDescriptors(queue);
   writeRegister(device, VFRXDCTL, 0, q);
   flush(device);
   awaitEnable(device, clock, VFRXDCTL, q, false);
+  clearDescriptors(queue);
   writeRegister(device, VFRDBAL, queue.iova, q);
   writeRegister(device, VFRDBAH, Math.floor(queue.iova / 2 ** 32), q);
   writeRegister(device, VFRDLEN, queue.sizeBytes, q);
@@ -139,6 +145,7 @@ export function awaitStopped(
   flush(device);
   for (let q = 0; q < rxCount; q++) awaitEnable(device, clock, VFRXDCTL, q, false);
   for (let q = 0; q < txCount; q++) awaitEnable(device, clock, VFTXDCTL, q, false);
+  clock.sleepUs(SETTLE_US);
 }
 
 /**

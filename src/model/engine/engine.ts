@@ -36,6 +36,7 @@ import type { ViolationKind } from '../recorder.ts';
 import type { EngineHost, FrameForwarder, PortCounters, QueueEngine } from '../types.ts';
 import { VfCounters } from './counters.ts';
 import { Iommu } from './iommu.ts';
+import type { LateDma } from './late-dma.ts';
 import type { EngineMemory } from './memory.ts';
 import { enableRx, enableTx, type QueueOwner, resolveRing, ringHasHoles } from './setup.ts';
 import type { TxEngine } from './tx.ts';
@@ -54,6 +55,8 @@ export interface EngineParts {
   readonly block: number;
   /** Index of the VF among all VFs of the NIC. */
   readonly slot: number;
+  /** What stopped rx queues still write, where the model plays that. */
+  readonly late: LateDma | undefined;
   /** The heap may have grown: brings every view up to date. */
   readonly refreshViews: () => void;
 }
@@ -174,6 +177,8 @@ export class VfEngine implements QueueEngine, QueueOwner {
     }
     this.rxQueues = rx;
     this.txQueues = tx;
+    if (busMaster) this.parts.late?.poll();
+    else this.parts.late?.end();
     this.choosePath();
     return (rx | tx) !== 0;
   }
@@ -235,8 +240,12 @@ export class VfEngine implements QueueEngine, QueueOwner {
   }
 
   private switchQueue(q: number, index: number, on: boolean, registers: QueueRegisters): void {
-    if (!on) this.stop(q, index, registers);
-    else if (registers === RX_QUEUE) enableRx(this, q, index);
+    if (!on) {
+      if (registers === RX_QUEUE && this.heap[q + Q_STATE] === STATE_RUNNING) {
+        this.parts.late?.begin(q);
+      }
+      this.stop(q, index, registers);
+    } else if (registers === RX_QUEUE) enableRx(this, q, index);
     else enableTx(this, q, index);
   }
 

@@ -49,6 +49,7 @@ export class OwnershipBook {
     this.vf = vf;
     this.wire = rig.wire(0);
     this.views = packetViews(vf.mempool);
+    this.watchReleases();
   }
 
   inject(lengths: readonly number[]): void {
@@ -159,6 +160,31 @@ export class OwnershipBook {
     const { packets, dropped } = this.vf.rx[0].counters;
     this.rxDiscarded = this.delivered - packets - dropped - this.waiting();
     this.txDiscarded = this.posted - this.sentIds.length;
+  }
+
+  /** Holds the driver to this: when an rx ring gives buffers back, nothing writes to them any more. */
+  private watchReleases(): void {
+    const { mempool } = this.vf;
+    const give = mempool.giveFromRing.bind(mempool);
+    mempool.giveFromRing = (heap, slots, n) => {
+      give(heap, slots, n);
+      if (n !== RING) return;
+      const before = this.freeBytes();
+      for (let us = 0; us < 100; us += 20) this.rig.harness.clock.pass(20);
+      const same = this.freeBytes().equals(before);
+      expect(same, 'no buffer is written after its release').toBe(true);
+    };
+  }
+
+  /** The first bytes of each buffer on the free stack. */
+  private freeBytes(): Buffer {
+    const { i32, u8 } = this.rig.harness.arena.views;
+    const pool = this.vf.mempool.handle.state;
+    const stack = i32[pool + POOL.STACK];
+    const bufs = [...i32.subarray(stack, stack + i32[pool + POOL.AVAILABLE])];
+    return Buffer.concat(
+      bufs.map((buf) => u8.subarray(this.views.offset(buf), this.views.offset(buf) + 64)),
+    );
   }
 
   private get delivered(): number {
