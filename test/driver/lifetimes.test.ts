@@ -148,7 +148,7 @@ describe('a misspelled option', () => {
     expect(() => mempool(buffers)).toThrow(TypeError);
     const trapped = { ports: [port], traps: true };
     expect(() => createModel(trapped)).toThrow(
-      /expected ports, clock, seed, log, trapAll, got 'traps'/,
+      /expected ports, clock, seed, log, trapAll, macType, silicon, got 'traps'/,
     );
     (await open('model:0.0', { model })).close();
   });
