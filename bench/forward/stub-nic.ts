@@ -1,6 +1,7 @@
 // The least a NIC could be: it only sets DD. What the bench then times is the
 // driver's own work. Two queue pairs on one arena, as a forwarder has them.
 
+import { openGates } from '#dist/ixgbevf/queue/gate.js';
 import {
   armRx,
   armTx,
@@ -42,6 +43,7 @@ export async function makeStubNic(mempool: Mempool): Promise<StubNic> {
     const tail = arena.allocateControl(64) >>> 2;
     clearDescriptors(queue);
     arena.views.i32[tail] = kind === 'rx' ? armRx(queue, tail) : armTx(queue, tail);
+    openGates([queue]);
     return { queue, tail, base: queue.descriptorOffset >>> 2 };
   };
   const rxSide = make('rx');

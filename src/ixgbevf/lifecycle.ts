@@ -16,12 +16,16 @@ import { maskInterrupts, type Registration, register, resetVf } from './mailbox/
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
 import type { VfSettings } from './options.ts';
+import { closeGates, openGates } from './queue/gate.ts';
+import type { QueueMemory } from './queue/memory.ts';
 import { awaitStopped, disableQueues, startRx, startTx, writePacketTypes } from './queue/setup.ts';
 import { Statistics, type VfStatistics } from './statistics.ts';
 import { disarmAll, freeVfMemory, type VfMemory } from './vf-memory.ts';
 
 /** A port that resets while the VF comes up is tried again this often. */
 const ATTEMPTS = 3;
+/** A thread leaves a batch within microseconds, unless it has no CPU. */
+const LEAVE_US = 1_000_000;
 
 /** `down`: neither running nor known to have stopped; only restart() and close() are left. */
 export type LifeState = 'running' | 'stopped' | 'down' | 'closed';
@@ -87,12 +91,13 @@ export class Lifecycle {
 
   /**
    * Stops the queues; every buffer in them goes back to its mempool, frames not sent yet are lost. The VF stays
-   * registered. No other thread may be inside a batch.
+   * registered. Where another thread uses a queue, its buffers stay in it until that thread sends again, or close().
    * @throws DeviceError when a queue does not stop: its buffers stay where they are until restart() or close()
    */
   stop(): void {
     if (this.state !== 'running') return;
     this.state = 'down';
+    closeGates(this.queues, this.settings.clock, LEAVE_US);
     this.stopQueues();
     disarmAll(this.memory);
     this.state = 'stopped';
@@ -100,7 +105,7 @@ export class Lifecycle {
 
   /**
    * Resets the VF and brings it up as it was: MAC, VLANs, multicast groups, queues. Frames in the rings are lost.
-   * No other thread may be inside a batch. May block for seconds; after a failure it can be called again.
+   * May block for seconds; after a failure it can be called again.
    * @throws MailboxError, DeviceError; RangeError where the PF now grants fewer queues
    */
   restart(): void {
@@ -123,6 +128,7 @@ export class Lifecycle {
     if (this.state === 'closed') return;
     this.state = 'closed';
     const { device, memory, settings } = this;
+    this.attempt('stop threads', () => closeGates(this.queues, settings.clock, LEAVE_US));
     const stopped = this.attempt('stop queues', () => this.stopQueues());
     this.attempt('reset VF', () => {
       maskInterrupts(device);
@@ -142,9 +148,14 @@ export class Lifecycle {
     this.attempt('close device', () => device.close());
   }
 
+  private get queues(): QueueMemory[] {
+    return [...this.memory.rx, ...this.memory.tx];
+  }
+
   private bringUp(): void {
     const { device, mailbox, settings, memory } = this;
     const { clock, log } = settings;
+    closeGates(this.queues, clock, LEAVE_US);
     resetVf(device, mailbox, clock);
     disarmAll(memory);
     const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
@@ -199,6 +210,7 @@ export class Lifecycle {
     try {
       work();
       this.state = 'running';
+      openGates(this.queues);
     } catch (error) {
       if (this.attempt('stop queues', () => this.stopQueues())) disarmAll(this.memory);
       throw error;

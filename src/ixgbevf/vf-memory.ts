@@ -5,6 +5,7 @@ import type { Arena } from '../memory/arena.ts';
 import { createMempool, destroyMempool, type Mempool } from '../memory/mempool.ts';
 import type { Log } from '../support/log.ts';
 import { ownBufferBytes, type VfSettings } from './options.ts';
+import { ownsMempool } from './queue/gate.ts';
 import { createQueue, destroyQueue, disarm, type QueueMemory } from './queue/memory.ts';
 
 /** Queues and mempools of one VF. */
@@ -50,9 +51,12 @@ export function createVfMemory(arena: Arena, address: string, settings: VfSettin
   }
 }
 
-/** Empties every ring into its mempool. The hardware has stopped. */
+/**
+ * Empties every ring into its mempool, where this thread may: the rings of a queue that another thread uses keep their
+ * buffers. The hardware has stopped and nobody is inside a batch.
+ */
 export function disarmAll(memory: VfMemory): void {
-  for (const queue of [...memory.rx, ...memory.tx]) disarm(queue);
+  for (const queue of [...memory.rx, ...memory.tx]) if (ownsMempool(queue)) disarm(queue);
 }
 
 /** Gives everything back to the arena; a mempool whose buffers are still in use stays. The hardware has stopped. */

@@ -173,7 +173,8 @@ export class IxgbeVf {
 
   /**
    * Stops the queues; every buffer in them goes back to its mempool, frames not sent yet are lost. The VF stays
-   * registered. No other thread may be inside a batch.
+   * registered. Other threads may be using the queues: a batch of theirs is awaited, later ones move nothing. What their
+   * queues hold stays there until they use them again after start(), or close().
    * @throws DeviceError when a queue does not stop: its buffers stay where they are until restart() or close()
    */
   stop(): void {
@@ -182,7 +183,7 @@ export class IxgbeVf {
 
   /**
    * Resets the VF and brings it up as it was: MAC, VLANs, multicast groups, queues. Frames in the rings are lost.
-   * No other thread may be inside a batch. May block for seconds; after a failure it can be called again.
+   * Other threads may go on using the queues, which move nothing meanwhile. May block for seconds; after a failure it can be called again.
    * @throws MailboxError, DeviceError; RangeError where the PF now grants fewer queues
    */
   restart(): void {

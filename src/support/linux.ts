@@ -21,3 +21,6 @@ export const F_SEAL = { SEAL: 0x1, SHRINK: 0x2, GROW: 0x4 } as const;
 
 /** Events of poll(2) (asm-generic/poll.h). ERR and HUP are reported without being asked for. */
 export const POLL = { IN: 0x1, OUT: 0x4, ERR: 0x8, HUP: 0x10 } as const;
+
+/** Commands of membarrier(2) (linux/membarrier.h). A process registers before it uses the other one. */
+export const MEMBARRIER = { PRIVATE_EXPEDITED: 0x8, REGISTER_PRIVATE_EXPEDITED: 0x10 } as const;

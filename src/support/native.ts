@@ -180,6 +180,12 @@ interface Shim {
 
   /** Lets another runnable thread have this CPU, if one waits for it; returns at once otherwise. */
   yieldCpu(): void;
+  /** gettid(2): the kernel's number of the calling thread, 1 up. */
+  threadId(): number;
+  /** Looks whether a thread of this process is there. @returns 0; -3 (ESRCH) where it has ended */
+  probeThread(threadId: number): number;
+  /** membarrier(2) without flags. @returns what the command gives; -38 (ENOSYS) or -1 (EPERM) where there is none */
+  membarrier(command: number): number;
 }
 
 /** What the shim offers the rest of the library. */

@@ -28,7 +28,10 @@ export const COUNT_UNIT = Number.parseInt(process.versions.v8, 10) >= 14 ? 2 ** 
 
 /** Words of a queue's state block. Counters are doubles, at (state >> 1) + index. */
 export const QUEUE = {
-  /** Rx: the next slot to look at. Tx: the next slot to fill. Negative: STOPPED or CLOSED. */
+  /**
+   * Rx: the next slot to look at; ~slot while the rest of a frame that is dropped is skipped.
+   * Tx: the next slot to fill; ~slot where the slots from CLEAN to it are to be given back before anything is sent.
+   */
   NEXT: 0,
   /** Tx: the first slot whose buffer was not given back to the mempool yet. */
   CLEAN: 1,
@@ -48,8 +51,14 @@ export const QUEUE = {
   BYTES: 5,
   /** A double. Rx: frames that were damaged or larger than a buffer. Tx: frames of a length that no frame can have. */
   DROPPED: 6,
-  /** Rx: 1 while the rest of a frame that is dropped is skipped. */
-  SKIPPING: 14,
+  /** OPEN, STOPPED or CLOSED. Only the thread that owns the device writes it. */
+  GATE: 14,
+  /** Kernel's id of the thread that is inside a batch, 0 while nobody is. */
+  INSIDE: 15,
+  /** Kernel's id of the thread that took the queue up last: whoever uses it, and so owns its mempool. */
+  USER: 16,
+  /** Rx: how many buffers lie in the slots: SIZE or 0. */
+  HELD: 17,
   BLOCK_BYTES: 128,
 } as const;
 
@@ -62,9 +71,10 @@ export type Batch = (bufs: Int32Array, from: number, n: number) => number;
 export const METADATA = 1;
 export const STRIP_VLAN = 2;
 
-/** What NEXT holds for a queue that moves nothing for now, and for one that never will again. */
-export const STOPPED = -1;
-export const CLOSED = -2;
+/** What GATE holds for a queue that runs, one that moves nothing for now, and one that never will again. */
+export const OPEN = 0;
+export const STOPPED = 1;
+export const CLOSED = 2;
 
 /**
  * Tx buffers are given back in blocks of 32 slots, and the last descriptor of each block asks for a report (RS).
@@ -123,7 +133,7 @@ export function createQueue(
   const slotOffset = arena.allocateControl(size * 4);
   const state = arena.allocateControl(QUEUE.BLOCK_BYTES) >>> 2;
   const heap = arena.views.i32;
-  heap[state + QUEUE.NEXT] = STOPPED;
+  heap[state + QUEUE.GATE] = STOPPED;
   heap[state + QUEUE.DESCRIPTORS] = descriptorOffset >>> 2;
   heap[state + QUEUE.SLOTS] = slotOffset >>> 2;
   heap[state + QUEUE.SIZE] = size;
@@ -173,7 +183,7 @@ export function clearDescriptors(queue: QueueMemory): void {
 }
 
 /**
- * Fills an rx ring with buffers. Call it when RXDCTL.ENABLE reads 1.
+ * Fills an rx ring with buffers, or writes descriptors for those that it still holds. Call it when RXDCTL.ENABLE reads 1.
  * @param tailWord heap word of the mapped tail register, 0 where it is trapped
  * @returns what to write to VFRDT: the last slot, so that one filled slot stays with the driver and
  *   RDT never equals RDH while the device has descriptors
@@ -181,15 +191,18 @@ export function clearDescriptors(queue: QueueMemory): void {
  */
 export function armRx(queue: QueueMemory, tailWord: number): number {
   const { mempool, size, handle, headroomBytes } = queue;
-  if (mempool.available < size) {
-    throw new RangeError(
-      `rx queue ${queue.index}: expected a mempool with at least ${size} free buffers for its ring, got ${mempool.available}; use a larger mempool or a smaller ring`,
-    );
-  }
   const heap = queue.arena.views.i32;
   const slots = queue.slotOffset >>> 2;
   const words = queue.descriptorOffset >>> 2;
-  mempool.takeForRing(heap, slots, size);
+  if (heap[handle.state + QUEUE.HELD] === 0) {
+    if (mempool.available < size) {
+      throw new RangeError(
+        `rx queue ${queue.index}: expected a mempool with at least ${size} free buffers for its ring, got ${mempool.available}; use a larger mempool or a smaller ring`,
+      );
+    }
+    mempool.takeForRing(heap, slots, size);
+    heap[handle.state + QUEUE.HELD] = size;
+  }
   for (let i = 0; i < size; i++) {
     const buf = heap[slots + i];
     heap[words + i * 4] = (buf << BUF_SHIFT) + headroomBytes;
@@ -198,7 +211,6 @@ export function armRx(queue: QueueMemory, tailWord: number): number {
     heap[words + i * 4 + 3] = 0;
   }
   heap[handle.state + QUEUE.TAIL] = tailWord;
-  heap[handle.state + QUEUE.SKIPPING] = 0;
   heap[handle.state + QUEUE.NEXT] = 0;
   return size - 1;
 }
@@ -211,44 +223,65 @@ export function armRx(queue: QueueMemory, tailWord: number): number {
 export function armTx(queue: QueueMemory, tailWord: number): number {
   const heap = queue.arena.views.i32;
   const words = queue.descriptorOffset >>> 2;
+  const { state } = queue.handle;
   const command = TX_CONTEXT_COMMAND;
   heap[words] = ETHER_HEADER << TX_CONTEXT_LENGTHS.shift.MACLEN;
   heap[words + 1] = 0;
   heap[words + 2] =
     command.mask.DEXT | (DTYP_CONTEXT << command.shift.DTYP) | (L4T_NONE << command.shift.L4T);
   heap[words + 3] = 0;
-  heap[queue.handle.state + QUEUE.TAIL] = tailWord;
-  heap[queue.handle.state + QUEUE.CLEAN] = 1;
-  heap[queue.handle.state + QUEUE.NEXT] = 1;
+  heap[state + QUEUE.TAIL] = tailWord;
+  const next = heap[state + QUEUE.NEXT];
+  if (next >= 0 && next !== heap[state + QUEUE.CLEAN]) heap[state + QUEUE.NEXT] = ~next;
+  else if (next >= 0) restartTx(heap, state);
   return 1;
 }
 
+/** The ring is empty and begins anew, behind the context descriptor. */
+function restartTx(heap: Int32Array, state: number): void {
+  heap[state + QUEUE.CLEAN] = 1;
+  heap[state + QUEUE.NEXT] = 1;
+}
+
 /**
- * Takes every buffer out of a ring and gives it back to the mempool. Call it only when the hardware is known to have
- * stopped and no other thread is inside the queue's batch.
+ * Gives what a tx ring holds back to the mempool, of which this thread is the owner.
+ * @param heap words of the arena
+ * @param state word index of the queue's state block
+ */
+export function emptyTx(heap: Int32Array, state: number, mempool: Mempool): void {
+  const slots = heap[state + QUEUE.SLOTS];
+  const mask = heap[state + QUEUE.SIZE] - 1;
+  const next = heap[state + QUEUE.NEXT];
+  const end = next < 0 ? ~next : next;
+  for (let i = heap[state + QUEUE.CLEAN]; i !== end; i = (i + 1) & mask) {
+    mempool.giveFromRing(heap, slots + ((i - 1) & mask), 1);
+  }
+  restartTx(heap, state);
+}
+
+/**
+ * Takes every buffer out of a ring and gives it back to the mempool, of which this thread must be the owner. Call it
+ * only when the hardware is known to have stopped and nobody is inside the queue's batch.
  */
 export function disarm(queue: QueueMemory): void {
   const heap = queue.arena.views.i32;
-  const { handle, mempool, size } = queue;
-  const next = heap[handle.state + QUEUE.NEXT];
-  if (next < 0) return;
-  heap[handle.state + QUEUE.NEXT] = STOPPED;
-  const slots = queue.slotOffset >>> 2;
-  if (queue.kind === 'rx') {
-    mempool.giveFromRing(heap, slots, size);
+  const { handle, mempool } = queue;
+  const { state } = handle;
+  if (heap[state + QUEUE.GATE] === CLOSED) return;
+  heap[state + QUEUE.GATE] = STOPPED;
+  if (queue.kind === 'tx') {
+    emptyTx(heap, state, mempool);
     return;
   }
-  const clean = heap[handle.state + QUEUE.CLEAN];
-  for (let i = clean; i !== next; i = (i + 1) & (size - 1)) {
-    mempool.giveFromRing(heap, slots + ((i - 1) & (size - 1)), 1);
-  }
+  mempool.giveFromRing(heap, queue.slotOffset >>> 2, heap[state + QUEUE.HELD]);
+  heap[state + QUEUE.HELD] = 0;
 }
 
 /** Ends a queue for ever, after `disarm`: later batches throw, and the descriptors and slots are freed. */
 export function destroyQueue(arena: Arena, queue: QueueMemory): void {
   const heap = arena.views.i32;
-  if (heap[queue.handle.state + QUEUE.NEXT] === CLOSED) return;
-  heap[queue.handle.state + QUEUE.NEXT] = CLOSED;
+  if (heap[queue.handle.state + QUEUE.GATE] === CLOSED) return;
+  heap[queue.handle.state + QUEUE.GATE] = CLOSED;
   heap[queue.mempool.handle.state + POOL.QUEUES]--;
   arena.releaseDma(queue.descriptorOffset);
   arena.releaseControl(queue.slotOffset);

@@ -10,12 +10,15 @@ import { Mempool } from '../../memory/mempool.ts';
 import { type Clock, systemClock } from '../../support/clock.ts';
 import { type CodeCopy, freshCopy, loadAhead, releaseCopy } from '../../support/code-copy.ts';
 import { VfioError } from '../../support/errors.ts';
+import { native } from '../../support/native.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
 import {
   type Batch,
   CLOSED,
   COUNT_UNIT,
   type Doorbell,
+  emptyTx,
+  OPEN,
   QUEUE,
   type QueueHandle,
 } from './memory.ts';
@@ -42,6 +45,7 @@ class Queue {
     this.handle = handle;
     this.copy = copy;
     this.views = viewsOf(handle.memory);
+    this.views.i32[handle.state + QUEUE.USER] = native().threadId();
     const state = this.views.i32[handle.state + QUEUE.MEMPOOL];
     this.mempool = new Mempool({ memory: handle.memory, state }, this.views);
   }
@@ -59,7 +63,7 @@ class Queue {
 
   /** True when the device was closed. */
   get closed(): boolean {
-    return this.views.i32[this.handle.state + QUEUE.NEXT] === CLOSED;
+    return this.views.i32[this.handle.state + QUEUE.GATE] === CLOSED;
   }
 
   /** Lets a later queue use this one's copy of the code. `batch` must not be called afterwards. */
@@ -68,8 +72,10 @@ class Queue {
     this.copy = undefined;
   }
 
-  protected idle(next: number): number {
-    if (next === CLOSED) {
+  /** The end of a batch that was not let in. */
+  protected idle(gate: number): number {
+    this.views.i32[this.handle.state + QUEUE.INSIDE] = 0;
+    if (gate === CLOSED) {
       throw new VfioError(
         `use ${this.handle.kind} queue ${this.handle.index}`,
         0,
@@ -94,8 +100,8 @@ export class RxQueue extends Queue {
   constructor(handle: QueueHandle, copy: CodeCopy<typeof rxRing>, doorbell: Doorbell) {
     super(handle, copy);
     const { mempool } = this;
-    const loop = copy.module.makeRxBatch(this.views, handle.state, doorbell, (next) =>
-      this.idle(next),
+    const loop = copy.module.makeRxBatch(this.views, handle.state, doorbell, (gate) =>
+      this.idle(gate),
     );
     this.batch = mempool.debug
       ? (bufs, from, n) => {
@@ -138,7 +144,8 @@ export class TxQueue extends Queue {
       mempool.headroomBytes,
       mempool.bufferBytes,
       doorbell,
-      (next) => this.idle(next),
+      (gate) => this.idle(gate),
+      () => emptyTx(this.views.i32, handle.state, mempool),
       (buf, length) => this.pad(buf, length),
     );
     const loop = this.loops.batch;
@@ -165,10 +172,21 @@ export class TxQueue extends Queue {
    * @throws VfioError when the device was closed, or its tail register is trapped and this is another thread
    */
   get pending(): number {
-    const next = this.views.i32[this.handle.state + QUEUE.NEXT];
-    if (next < 0) return this.idle(next);
-    const head = this.readHead();
-    const size = this.views.i32[this.handle.state + QUEUE.SIZE];
+    const { i32: heap } = this.views;
+    const { state } = this.handle;
+    const size = heap[state + QUEUE.SIZE];
+    let head: number;
+    let next: number;
+    heap[state + QUEUE.INSIDE] = native().threadId();
+    const gate = heap[state + QUEUE.GATE];
+    if (gate !== OPEN) return this.idle(gate);
+    try {
+      next = heap[state + QUEUE.NEXT];
+      head = this.readHead();
+    } finally {
+      heap[state + QUEUE.INSIDE] = 0;
+    }
+    if (next < 0) return 0;
     // A device that is gone reads as all ones: it takes nothing any more.
     return head < size ? (next - head) & (size - 1) : this.clean();
   }

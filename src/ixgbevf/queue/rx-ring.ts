@@ -16,11 +16,13 @@ import {
   VLAN_TABLE,
 } from '../../memory/layout.ts';
 import { POOL } from '../../memory/mempool.ts';
+import { native } from '../../support/native.ts';
 import {
   type Batch,
   COUNT_UNIT,
   type Doorbell,
   METADATA,
+  OPEN as OPEN_GATE,
   pairOf,
   QUEUE,
   refuseBatch,
@@ -45,6 +47,7 @@ const VLANS = VLAN_TABLE >>> 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 const UNIT = COUNT_UNIT;
+const OPEN = OPEN_GATE;
 
 /**
  * Makes the receive loop of one queue.
@@ -55,7 +58,7 @@ export function makeRxBatch(
   views: ArenaViews,
   state: number,
   doorbell: Doorbell,
-  idle: (next: number) => number,
+  idle: (gate: number) => number,
 ): Batch {
   const { heap, heapPlus2 } = pairOf(views);
   const u16 = views.u16;
@@ -67,7 +70,9 @@ export function makeRxBatch(
   const headroom = heap[mempool + POOL.HEADROOM];
   const highest = heap[mempool + POOL.STACK] - 1;
   const next = state + QUEUE.NEXT;
-  const skipping = state + QUEUE.SKIPPING;
+  const gate = state + QUEUE.GATE;
+  const inside = state + QUEUE.INSIDE;
+  const self = native().threadId();
   const tailWord = state + QUEUE.TAIL;
   const available = mempool + POOL.AVAILABLE;
   const packets = (state >> 1) + QUEUE.PACKETS;
@@ -75,8 +80,14 @@ export function makeRxBatch(
   const metadata = (heap[state + QUEUE.FEATURES] & METADATA) !== 0;
   const i32 = views.i32;
   const refuse = refuseBatch;
-  const skip = makeSkip(views, state, doorbell);
+  const skip = makeSkip(views, state, self, doorbell);
   let resuming = false;
+
+  /** A doorbell that can fail is rung from outside: only the thread that owns the device has one, and that stops queues. */
+  function ring(tail: number): void {
+    heap[inside] = 0;
+    doorbell(tail);
+  }
 
   /** Goes on with a batch whose loop met something else than a whole frame, or an empty mempool. */
   function resume(bufs: Int32Array, from: number, n: number): number {
@@ -102,9 +113,12 @@ export function makeRxBatch(
     if ((from | 0) !== from || (n | 0) !== n || (from | n) < 0 || from + n > bufs.length) {
       refuse(bufs, from, n);
     }
+    // gate.ts has the other side of these two lines, and of the last store.
+    heap[inside] = self;
+    const closed = heap[gate];
+    if (closed !== OPEN) return idle(closed);
     let i = heap[next];
-    if (i < 0) return idle(i);
-    if (heap[skipping] !== 0) return resume(bufs, from, n);
+    if (i < 0) return resume(bufs, from, n);
     const have = heap[available];
     const end = (from + (n < have ? n | 0 : have)) | 0;
     // The top of the free stack plus `from`, so that `top - at` is the next free buffer and the loop has one index less to carry.
@@ -151,8 +165,9 @@ export function makeRxBatch(
       const tail = (i - 1) & mask;
       const word = heap[tailWord];
       if (word !== 0) heap[word] = tail;
-      else doorbell(tail);
+      else ring(tail);
     }
+    heap[inside] = 0;
     if (k === n || (heap[descriptors + (i << 2) + 2] & DD) === 0) return k;
     return (k + resume(bufs, at, n - k)) | 0;
   }

@@ -17,10 +17,12 @@ import {
 import { IOVA_HIGH } from '../../memory/iova.ts';
 import { type ArenaViews, BUF_SHIFT, LENGTH_TABLE } from '../../memory/layout.ts';
 import { POOL } from '../../memory/mempool.ts';
+import { native } from '../../support/native.ts';
 import {
   type Batch,
   COUNT_UNIT,
   type Doorbell,
+  OPEN as OPEN_GATE,
   pairOf,
   QUEUE,
   refuseBatch,
@@ -44,6 +46,7 @@ const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 const UNIT = COUNT_UNIT;
 const SHORTEST = MIN_TX_LENGTH;
+const OPEN = OPEN_GATE;
 
 /** What a tx queue does in the loops of this file. */
 export interface TxLoops {
@@ -56,6 +59,7 @@ export interface TxLoops {
  * Makes the transmit loop of one queue.
  * @param state word index of the queue's state block
  * @param idle called when the queue is stopped (returns 0) or closed (throws)
+ * @param empty gives back what was in the ring when another thread stopped the queue, and begins it anew
  * @param pad makes a frame long enough and writes its new length into the table
  */
 export function makeTxBatch(
@@ -64,7 +68,8 @@ export function makeTxBatch(
   headroom: number,
   bufferBytes: number,
   doorbell: Doorbell,
-  idle: (next: number) => number,
+  idle: (gate: number) => number,
+  empty: () => void,
   pad: (buf: number, length: number) => void,
 ): TxLoops {
   const { heap, heapPlus2 } = pairOf(views);
@@ -77,6 +82,9 @@ export function makeTxBatch(
   const mask = size - 1;
   const mempool = heap[state + QUEUE.MEMPOOL];
   const stack = heap[mempool + POOL.STACK];
+  const gate = state + QUEUE.GATE;
+  const inside = state + QUEUE.INSIDE;
+  const self = native().threadId();
   const nextWord = state + QUEUE.NEXT;
   const cleanWord = state + QUEUE.CLEAN;
   const tailWord = state + QUEUE.TAIL;
@@ -138,11 +146,14 @@ export function makeTxBatch(
 
   /** @returns the slots in use after cleaning */
   function clean(): number {
-    const next = heap[nextWord];
-    if (next < 0) return idle(next);
+    heap[inside] = self;
+    if (heap[gate] !== OPEN) return idle(heap[gate]);
+    if (heap[nextWord] < 0) empty();
     const first = heap[cleanWord];
-    const used = (next - first) & mask;
-    return used >= BLOCK && finished(first) ? reclaim(first, used) : used;
+    let used = (heap[nextWord] - first) & mask;
+    if (used >= BLOCK && finished(first)) used = reclaim(first, used);
+    heap[inside] = 0;
+    return used;
   }
 
   /**
@@ -181,12 +192,27 @@ export function makeTxBatch(
     return k;
   }
 
+  /** A doorbell that can fail is rung from outside: only the thread that owns the device has one, and that stops queues. */
+  function ring(tail: number): void {
+    heap[inside] = 0;
+    doorbell(tail);
+  }
+
+  function restart(bufs: Int32Array, from: number, n: number): number {
+    empty();
+    return txBatch(bufs, from, n);
+  }
+
   function txBatch(bufs: Int32Array, from: number, n: number): number {
     if ((from | 0) !== from || (n | 0) !== n || (from | n) < 0 || from + n > bufs.length) {
       refuse(bufs, from, n);
     }
+    // gate.ts has the other side of these two lines, and of the last store.
+    heap[inside] = self;
+    const closed = heap[gate];
+    if (closed !== OPEN) return idle(closed);
     const next = heap[nextWord];
-    if (next < 0) return idle(next);
+    if (next < 0) return restart(bufs, from, n);
     const first = heap[cleanWord];
     let used = (next - first) & mask;
     if (used >= BLOCK && finished(first)) used = reclaim(first, used);
@@ -224,8 +250,9 @@ export function makeTxBatch(
       f64[octets] = f64[octets] + bytes * UNIT;
       const word = heap[tailWord];
       if (word !== 0) heap[word] = tail;
-      else doorbell(tail);
+      else ring(tail);
     }
+    heap[inside] = 0;
     if (posted === count) return count;
     return (posted + resume(bufs, at, n - posted)) | 0;
   }

@@ -1,6 +1,7 @@
 // The two loops against descriptors written by hand. Numbers are literals: a
 // device would see exactly these words.
 import { describe, expect, it } from 'vitest';
+import { openGates } from '../../../src/ixgbevf/queue/gate.ts';
 import {
   armRx,
   armTx,
@@ -40,6 +41,7 @@ function bench(kind: 'rx' | 'tx', size: number, options: MempoolOptions, feature
   const tailWord = arena.allocateControl(64) >>> 2;
   clearDescriptors(queue);
   arena.views.i32[tailWord] = kind === 'rx' ? armRx(queue, tailWord) : armTx(queue, tailWord);
+  openGates([queue]);
   const base = queue.descriptorOffset >>> 2;
   return {
     queue,
@@ -107,6 +109,7 @@ describe('both loops', () => {
     const mempool = createMempool(arena, { count: 64 });
     const queue = createQueue(arena, 'tx', 0, 64, mempool, 'test:0');
     armTx(queue, 0);
+    openGates([queue]);
     const tx = await openTxQueue(queue.handle);
     const bufs = frames(mempool, 1, 60);
     expect(() => tx.batch(bufs, 0, 1)).toThrow(
@@ -342,6 +345,7 @@ describe('tx loop', () => {
     const queue = createQueue(arena, 'tx', 0, 64, mempool);
     const tailWord = arena.allocateControl(64) >>> 2;
     armTx(queue, tailWord);
+    openGates([queue]);
     let nowUs = 0;
     const clock = { nowUs: () => (nowUs += 100), sleepUs: () => {} };
     const tx = await openTxQueue(queue.handle, undefined, clock);
