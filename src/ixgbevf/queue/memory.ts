@@ -71,10 +71,10 @@ export type Batch = (bufs: Int32Array, from: number, n: number) => number;
 export const METADATA = 1;
 export const STRIP_VLAN = 2;
 
-/** What GATE holds for a queue that runs, one that moves nothing for now, and one that never will again. */
+/** What GATE holds for a queue that runs, one that moves nothing for now, and one that never will again. One comparison tells a negative GATE or NEXT. */
 export const OPEN = 0;
-export const STOPPED = 1;
-export const CLOSED = 2;
+export const STOPPED = -1;
+export const CLOSED = -2;
 
 /**
  * Tx buffers are given back in blocks of 32 slots, and the last descriptor of each block asks for a report (RS).

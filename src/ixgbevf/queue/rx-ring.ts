@@ -22,7 +22,7 @@ import {
   COUNT_UNIT,
   type Doorbell,
   METADATA,
-  OPEN as OPEN_GATE,
+  OPEN,
   pairOf,
   QUEUE,
   refuseBatch,
@@ -47,7 +47,6 @@ const VLANS = VLAN_TABLE >>> 1;
 const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 const UNIT = COUNT_UNIT;
-const OPEN = OPEN_GATE;
 
 /**
  * Makes the receive loop of one queue.
@@ -109,6 +108,12 @@ export function makeRxBatch(
     return k;
   }
 
+  /** A batch that was not let in, or that begins within a frame that is dropped. */
+  function aside(bufs: Int32Array, from: number, n: number): number {
+    const closed = heap[gate];
+    return closed === OPEN ? resume(bufs, from, n) : idle(closed);
+  }
+
   function rxBatch(bufs: Int32Array, from: number, n: number): number {
     if ((from | 0) !== from || (n | 0) !== n || (from | n) < 0 || from + n > bufs.length) {
       refuse(bufs, from, n);
@@ -116,9 +121,8 @@ export function makeRxBatch(
     // gate.ts has the other side of these two lines, and of the last store.
     heap[inside] = self;
     const closed = heap[gate];
-    if (closed !== OPEN) return idle(closed);
     let i = heap[next];
-    if (i < 0) return resume(bufs, from, n);
+    if ((closed | i) < 0) return aside(bufs, from, n);
     const have = heap[available];
     const end = (from + (n < have ? n | 0 : have)) | 0;
     // The top of the free stack plus `from`, so that `top - at` is the next free buffer and the loop has one index less to carry.

@@ -22,7 +22,7 @@ import {
   type Batch,
   COUNT_UNIT,
   type Doorbell,
-  OPEN as OPEN_GATE,
+  OPEN,
   pairOf,
   QUEUE,
   refuseBatch,
@@ -46,7 +46,6 @@ const SHIFT = BUF_SHIFT;
 const HIGH = IOVA_HIGH;
 const UNIT = COUNT_UNIT;
 const SHORTEST = MIN_TX_LENGTH;
-const OPEN = OPEN_GATE;
 
 /** What a tx queue does in the loops of this file. */
 export interface TxLoops {
@@ -198,7 +197,10 @@ export function makeTxBatch(
     doorbell(tail);
   }
 
-  function restart(bufs: Int32Array, from: number, n: number): number {
+  /** A batch that was not let in, or the first one after another thread restarted the queue. */
+  function aside(bufs: Int32Array, from: number, n: number): number {
+    const closed = heap[gate];
+    if (closed !== OPEN) return idle(closed);
     empty();
     return txBatch(bufs, from, n);
   }
@@ -210,9 +212,8 @@ export function makeTxBatch(
     // gate.ts has the other side of these two lines, and of the last store.
     heap[inside] = self;
     const closed = heap[gate];
-    if (closed !== OPEN) return idle(closed);
     const next = heap[nextWord];
-    if (next < 0) return restart(bufs, from, n);
+    if ((closed | next) < 0) return aside(bufs, from, n);
     const first = heap[cleanWord];
     let used = (next - first) & mask;
     if (used >= BLOCK && finished(first)) used = reclaim(first, used);
