@@ -12,6 +12,7 @@ export {
   RxQueue,
   TxQueue,
 } from './ixgbevf/queue/queues.ts';
+export type { VfEvents } from './ixgbevf/recovery.ts';
 export type { VfStatistics } from './ixgbevf/statistics.ts';
 export { IxgbeVf, openVf } from './ixgbevf/vf.ts';
 export { type Arena, processArena } from './memory/arena.ts';

@@ -5,6 +5,7 @@
 import { apiAtLeast } from '../hw/mailbox.ts';
 import { COMMAND_BUS_MASTER, COMMAND_MEMORY, CONFIG_COMMAND } from '../hw/pci.ts';
 import { VFCTRL } from '../hw/registers.ts';
+import { LimitedClock } from '../support/clock.ts';
 import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
@@ -16,7 +17,7 @@ import { maskInterrupts, type Registration, register, resetVf } from './mailbox/
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
 import type { VfSettings } from './options.ts';
-import { closeGates, openGates } from './queue/gate.ts';
+import { closeGates, openGates, shutGates } from './queue/gate.ts';
 import type { QueueMemory } from './queue/memory.ts';
 import { awaitStopped, disableQueues, startRx, startTx, writePacketTypes } from './queue/setup.ts';
 import { Statistics, type VfStatistics } from './statistics.ts';
@@ -26,9 +27,14 @@ import { disarmAll, freeVfMemory, type VfMemory } from './vf-memory.ts';
 const ATTEMPTS = 3;
 /** A thread leaves a batch within microseconds, unless it has no CPU. */
 const LEAVE_US = 1_000_000;
+/** A host that removes a device waits; beside this bound there are a few system calls. */
+const REMOVE_US = 500_000;
 
-/** `down`: neither running nor known to have stopped; only restart() and close() are left. */
-export type LifeState = 'running' | 'stopped' | 'down' | 'closed';
+/**
+ * `down`: neither running nor known to have stopped; only restart() and close() are left. `removed`: the device was given
+ * back, the memory of the queues not yet.
+ */
+export type LifeState = 'running' | 'stopped' | 'down' | 'removed' | 'closed';
 
 /** The parts of a VF and how they start and end together. */
 export class Lifecycle {
@@ -39,18 +45,22 @@ export class Lifecycle {
   readonly statistics: Statistics;
   readonly filters = new Filters();
   readonly watch: StuckWatch;
+  readonly clock: LimitedClock;
   state: LifeState = 'down';
   private readonly memory: VfMemory;
   private registration: Registration | undefined;
   private chosenMac: MacBytes | undefined;
+  /** After the device was given back: whether its memory may be freed. */
+  private certain = false;
 
   constructor(device: VfioDevice, settings: VfSettings, memory: VfMemory) {
     this.device = device;
     this.settings = settings;
     this.memory = memory;
     this.chosenMac = settings.mac;
-    this.mailbox = new Mailbox(device, settings.clock);
-    this.monitor = new LinkMonitor(device, this.mailbox, settings.clock);
+    this.clock = new LimitedClock(settings.clock);
+    this.mailbox = new Mailbox(device, this.clock);
+    this.monitor = new LinkMonitor(device, this.mailbox, this.clock);
     this.statistics = new Statistics(device);
     this.watch = new StuckWatch(device, settings.txQueues, settings.stuckAfterMs);
   }
@@ -83,10 +93,7 @@ export class Lifecycle {
     if (this.state === 'down') {
       throw new DeviceError('VF', 'stopped', 'down', 0, 'use restart(), which resets it first');
     }
-    this.guarded(() => {
-      this.startTxQueues();
-      this.startRxQueues();
-    });
+    for (const _ of this.guarded(this.startQueues()));
   }
 
   /**
@@ -97,7 +104,7 @@ export class Lifecycle {
   stop(): void {
     if (this.state !== 'running') return;
     this.state = 'down';
-    closeGates(this.queues, this.settings.clock, LEAVE_US);
+    closeGates(this.queues, this.clock, LEAVE_US);
     this.stopQueues();
     disarmAll(this.memory);
     this.state = 'stopped';
@@ -109,11 +116,9 @@ export class Lifecycle {
    * @throws MailboxError, DeviceError; RangeError where the PF now grants fewer queues
    */
   restart(): void {
-    enableBusMaster(this.device);
-    if (this.registration !== undefined) this.countTraffic();
     for (let attempt = 1; ; attempt++) {
       try {
-        this.guarded(() => this.bringUp());
+        for (const _ of this.restarting());
         return;
       } catch (error) {
         const again = error instanceof MailboxError && error.failure === 'reset';
@@ -123,12 +128,46 @@ export class Lifecycle {
     }
   }
 
+  /** One attempt of restart(), which may be left for a while wherever it yields. */
+  *restarting(): Generator<void> {
+    enableBusMaster(this.device);
+    if (this.registration !== undefined) this.countTraffic();
+    yield* this.guarded(this.bringUp());
+  }
+
+  /** Lets no thread into the queues any more, without waiting for those that are in them. */
+  pause(): void {
+    this.state = 'down';
+    shutGates(this.queues);
+  }
+
+  /**
+   * Gives the device back and keeps the memory, so that threads may go on looking at the queues, which move nothing any
+   * more. Bounded: whoever removes the device waits for this.
+   */
+  remove(): void {
+    if (this.state === 'closed' || this.state === 'removed') return;
+    this.state = 'removed';
+    this.certain = this.clock.within(REMOVE_US, () => this.giveBack());
+  }
+
   /** Stops the VF and gives everything back. Idempotent; works, as far as it goes, on a device that is gone. */
   close(): void {
     if (this.state === 'closed') return;
+    if (this.state !== 'removed') this.certain = this.giveBack();
     this.state = 'closed';
     const { device, memory, settings } = this;
-    this.attempt('stop threads', () => closeGates(this.queues, settings.clock, LEAVE_US));
+    if (this.certain) this.attempt('free memory', () => freeVfMemory(memory, settings.log));
+    else
+      settings.log.warn(
+        `${device.address}: its DMA memory is kept, the device may still write to it`,
+      );
+  }
+
+  /** @returns true when the device touches no memory any more, and no thread its queues */
+  private giveBack(): boolean {
+    const { device, memory } = this;
+    const left = this.attempt('stop threads', () => closeGates(this.queues, this.clock, LEAVE_US));
     const stopped = this.attempt('stop queues', () => this.stopQueues());
     this.attempt('reset VF', () => {
       maskInterrupts(device);
@@ -140,37 +179,33 @@ export class Lifecycle {
     // Where the stop is not certain, only the end of the device is: no DMA after close() returned.
     const certain = stopped || this.attempt('close device', () => device.close());
     this.attempt('detach arena', () => memory.arena.detach(device));
-    if (certain) this.attempt('free memory', () => freeVfMemory(memory, settings.log));
-    else
-      settings.log.warn(
-        `${this.device.address}: its DMA memory is kept, the device may still write to it`,
-      );
     this.attempt('close device', () => device.close());
+    return left && certain;
   }
 
   private get queues(): QueueMemory[] {
     return [...this.memory.rx, ...this.memory.tx];
   }
 
-  private bringUp(): void {
-    const { device, mailbox, settings, memory } = this;
-    const { clock, log } = settings;
+  private *bringUp(): Generator<void> {
+    const { device, mailbox, settings, memory, clock } = this;
+    const { log } = settings;
     closeGates(this.queues, clock, LEAVE_US);
     resetVf(device, mailbox, clock);
     disarmAll(memory);
+    yield;
     const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
     const registration = register(mailbox, macs, log);
     this.registration = registration;
     this.checkGrant(registration);
+    yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device);
     this.statistics.rebase();
     this.monitor.restart();
     this.filters.restore(mailbox, registration, log);
-    this.startTxQueues();
-    // Before rx queues run, even for the default size: it is what makes an 82599's PF enable receive.
-    requestMaxFrame(mailbox, settings.maxFrame);
-    this.startRxQueues();
+    yield;
+    yield* this.startQueues(() => requestMaxFrame(mailbox, settings.maxFrame));
     this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
     log.info(
       `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
@@ -186,29 +221,28 @@ export class Lifecycle {
     }
   }
 
-  private startTxQueues(): void {
-    const { device, memory, settings } = this;
-    for (const queue of memory.tx) startTx(device, settings.clock, queue);
+  /** @param between done before rx queues run */
+  private *startQueues(between = (): void => {}): Generator<void> {
+    const { device, memory, settings, clock } = this;
+    for (const queue of memory.tx) startTx(device, clock, queue);
     this.watch.restart();
-  }
-
-  private startRxQueues(): void {
-    const { device, memory, settings } = this;
+    yield;
+    between();
     writePacketTypes(device, settings.rxQueues);
-    for (const queue of memory.rx) startRx(device, settings.clock, queue);
+    for (const queue of memory.rx) startRx(device, clock, queue);
   }
 
   private stopQueues(): void {
-    const { rxQueues, txQueues, clock } = this.settings;
+    const { rxQueues, txQueues } = this.settings;
     disableQueues(this.device, rxQueues, txQueues);
-    awaitStopped(this.device, clock, rxQueues, txQueues);
+    awaitStopped(this.device, this.clock, rxQueues, txQueues);
   }
 
   /** Runs `work` to a running VF, or leaves it down, with whatever was started stopped again if that can be had. */
-  private guarded(work: () => void): void {
+  private *guarded(work: Generator<void>): Generator<void> {
     this.state = 'down';
     try {
-      work();
+      yield* work;
       this.state = 'running';
       openGates(this.queues);
     } catch (error) {

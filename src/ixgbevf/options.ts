@@ -55,6 +55,10 @@ export interface VfOptions {
   readonly mac?: string;
   /** A tx queue that makes no progress for this long is reported by checkHealth(). Default 1,000. */
   readonly stuckAfterMs?: number;
+  /**
+   * Looks after the VF by itself: see IxgbeVf.on(). The main thread must come back to its event loop for that. Default false.
+   */
+  readonly recover?: boolean;
   readonly clock?: Clock;
   readonly log?: Log;
 }
@@ -88,6 +92,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     stripVlan = false,
     mac,
     stuckAfterMs = 1000,
+    recover = false,
     clock = systemClock,
     log = silentLog,
     ...unknown
@@ -95,7 +100,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
   refuseUnknown(
     'options',
     unknown,
-    'rxQueues, txQueues, rxRingSize, txRingSize, mempool, txMempool, maxFrame, metadata, stripVlan, mac, stuckAfterMs, clock, log',
+    'rxQueues, txQueues, rxRingSize, txRingSize, mempool, txMempool, maxFrame, metadata, stripVlan, mac, stuckAfterMs, recover, clock, log',
   );
   checkInteger('rxQueues', rxQueues, 1, MAX_QUEUES);
   checkInteger('txQueues', txQueues, 1, MAX_QUEUES);
@@ -140,6 +145,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     features: (metadata ? METADATA : 0) | (stripVlan ? STRIP_VLAN : 0),
     mac: mac === undefined ? undefined : parseStationMac('mac', mac),
     stuckAfterMs,
+    recover,
     clock,
     log,
   };

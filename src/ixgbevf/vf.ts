@@ -20,6 +20,7 @@ import {
   type VfSettings,
 } from './options.ts';
 import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from './queue/queues.ts';
+import { Recovery, type VfEvents } from './recovery.ts';
 import type { VfStatistics } from './statistics.ts';
 import { createVfMemory, freeVfMemory, type VfMemory } from './vf-memory.ts';
 
@@ -32,6 +33,7 @@ export class IxgbeVf {
   /** Mempools of the rings, by queue index modulo the length. */
   readonly mempools: readonly Mempool[];
   private readonly life: Lifecycle;
+  private readonly recovery: Recovery;
 
   /** For `openVf`. */
   constructor(
@@ -46,6 +48,8 @@ export class IxgbeVf {
     this.tx = tx as [TxQueue, ...TxQueue[]];
     this.mempools = mempools;
     this.life = life;
+    this.recovery = new Recovery(life);
+    if (life.settings.recover) this.recovery.start();
   }
 
   /** The mempool of queue 0. */
@@ -92,6 +96,34 @@ export class IxgbeVf {
     return this.life.state === 'closed';
   }
 
+  /** True once the device was given back because it is gone, or its host wants it; close() is left to do. */
+  get removed(): boolean {
+    return this.life.state === 'removed';
+  }
+
+  /** How often the VF was restarted by lookAfter(), or by `recover: true`. */
+  get restarts(): number {
+    return this.recovery.restarts;
+  }
+
+  /** Calls `listener` at each such event. Events come from lookAfter(), and so by themselves with `recover: true`. */
+  on<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
+    this.recovery.events.on(name, listener);
+    return this;
+  }
+
+  /** As on(), for the next such event only. */
+  once<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
+    this.recovery.events.once(name, listener);
+    return this;
+  }
+
+  /** Takes a listener away. */
+  off<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
+    this.recovery.events.off(name, listener);
+    return this;
+  }
+
   /** VLAN ids joined with addVlan(), ascending. */
   get vlans(): number[] {
     return this.life.filters.vlanIds;
@@ -129,6 +161,14 @@ export class IxgbeVf {
     if (resetReason === '') resetReason = disabledQueue(device, rxQueues, txQueues);
     const stuck = watch.check(clock.nowUs(), txRingSize);
     return { link, resetNeeded: resetReason !== '', resetReason, stuck };
+  }
+
+  /**
+   * What `recover: true` does by itself ten times a second: looks at link, registration, queues and host, restarts the
+   * VF where that is due, gives it back where it is gone, and tells of it by events. Holds its thread for 50 ms at most.
+   */
+  lookAfter(): void {
+    this.recovery.look();
   }
 
   /**
@@ -208,6 +248,10 @@ export class IxgbeVf {
   }
 
   private open(): Lifecycle {
+    if (this.removed) {
+      const expected = 'expected a device, got one that was removed; close it and open it again';
+      throw new VfioError('use VF', 0, this.address, expected);
+    }
     if (!this.closed) return this.life;
     const expected = 'expected an open device, got a closed one; open it again';
     throw new VfioError('use VF', 0, this.address, expected);

@@ -9,6 +9,36 @@ export interface Clock {
   nowUs(): number;
   /** Waits at least `us` microseconds (blocking; the configuration path only). */
   sleepUs(us: number): void;
+  /** When every bounded wait (poll.ts) ends, whatever its own bound; absent: there is no such time. */
+  readonly endUs?: number;
+}
+
+/** A clock whose owner can bound everything that waits by it. */
+export class LimitedClock implements Clock {
+  endUs = Number.POSITIVE_INFINITY;
+  private readonly clock: Clock;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  nowUs(): number {
+    return this.clock.nowUs();
+  }
+
+  sleepUs(us: number): void {
+    this.clock.sleepUs(us);
+  }
+
+  /** Runs `work`, none of whose waits goes on for more than `us` microseconds from now. */
+  within<T>(us: number, work: () => T): T {
+    this.endUs = this.nowUs() + us;
+    try {
+      return work();
+    } finally {
+      this.endUs = Number.POSITIVE_INFINITY;
+    }
+  }
 }
 
 const sleepWord = new Int32Array(new SharedArrayBuffer(4));

@@ -19,7 +19,7 @@ export interface PollSpec {
 }
 
 /**
- * Calls `look` until `done` accepts its value or the time is up; looks at least twice.
+ * Calls `look` until `done` accepts its value or the time is up; looks at least twice, unless the clock's own end has come.
  * @returns the accepted value
  * @throws DeviceError naming the register, the wanted and the last value, and the time waited
  */
@@ -30,8 +30,9 @@ export function pollUntil(
   done: (value: number) => boolean,
 ): number {
   const startUs = clock.nowUs();
+  const endUs = Math.min(startUs + spec.timeoutUs, clock.endUs ?? Number.POSITIVE_INFINITY);
   for (;;) {
-    const expired = clock.nowUs() - startUs >= spec.timeoutUs;
+    const expired = clock.nowUs() >= endUs;
     const value = look();
     if (done(value)) return value;
     if (expired) {

@@ -12,6 +12,7 @@ import { portResetTests } from './driver/port-resets.ts';
 import { recoveryTests } from './driver/recovery.ts';
 import { refusedMessageTests } from './driver/refused-messages.ts';
 import { ringTests } from './driver/rings.ts';
+import { selfRecoveryTests } from './driver/self-recovery.ts';
 import { statisticsTests } from './driver/statistics.ts';
 
 /** Runs the driver's suite on a backend. */
@@ -26,5 +27,6 @@ export function driverSuite(name: string, make: MakeHarness): void {
     describe('statistics', () => statisticsTests(make));
     describe('port resets', () => portResetTests(make));
     describe('recovery', () => recoveryTests(make));
+    describe('self-recovery', () => selfRecoveryTests(make));
   });
 }

@@ -17,6 +17,8 @@ const OCTETS: readonly (readonly [number, number])[] = [
 export class TamperedDevice implements VfioDevice {
   /** All reads give all ones, writes go nowhere. */
   gone = false;
+  /** What the host is to have told: 1 removal, 2 error. */
+  events = 0;
   /** Requests never reach the PF. */
   deaf = false;
   /** Opcodes whose ACK arrives as a NACK. */
@@ -27,6 +29,7 @@ export class TamperedDevice implements VfioDevice {
   onRequest: ((opcode: number) => void) | undefined;
   /** Added to 32-bit counters by offset, and to 36-bit ones by the offset of their low word. */
   readonly bias = new Map<number, number>();
+  closed = false;
   /** What is mapped now. */
   readonly mapped: DmaMapping[] = [];
   private readonly inner: VfioDevice;
@@ -111,12 +114,15 @@ export class TamperedDevice implements VfioDevice {
     this.inner.disableVectors();
   }
   takeEvents(): number {
-    return this.inner.takeEvents();
+    const events = this.events | this.inner.takeEvents();
+    this.events = 0;
+    return events;
   }
   reset(): void {
     this.inner.reset();
   }
   close(): void {
+    this.closed = true;
     this.inner.close();
   }
 }

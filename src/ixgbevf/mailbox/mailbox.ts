@@ -88,8 +88,8 @@ export class Mailbox {
         }
         return reply.length > 0;
       },
-      () =>
-        `no reply in 1 s; VFMAILBOX ${hex(this.lastControl)}, PF last sent ${lastWord}; is the PF's interface up on the host?`,
+      (waitedMs) =>
+        `no reply in ${waitedMs / 1000} s; VFMAILBOX ${hex(this.lastControl)}, PF last sent ${lastWord}; is the PF's interface up on the host?`,
     );
     return reply;
   }
@@ -137,6 +137,11 @@ export class Mailbox {
     this.lost = '';
     this.saved = 0;
     this.pinged = false;
+  }
+
+  /** True while the port's reset is under way: nobody answers. The end of one that was signalled is left to others. */
+  get inReset(): boolean {
+    return (this.readControl() & RSTI) !== 0;
   }
 
   /** True while the port's reset is under way or its end was signalled since the last look; consumes the signal. */
@@ -235,7 +240,8 @@ export class Mailbox {
         }
         return locked;
       },
-      () => `message buffer not free in 1 s; VFMAILBOX ${hex(this.lastControl)}`,
+      (waitedMs) =>
+        `message buffer not free in ${waitedMs / 1000} s; VFMAILBOX ${hex(this.lastControl)}`,
     );
   }
 
@@ -252,7 +258,7 @@ export class Mailbox {
     return readRegister(this.device, VFMBMEM, index);
   }
 
-  private poll(name: string, done: () => boolean, lastSeen: () => string): void {
+  private poll(name: string, done: () => boolean, lastSeen: (waitedMs: number) => string): void {
     const what = `mailbox ${name}`;
     const spec = { what, wanted: '1', intervalUs: POLL_US, timeoutUs: TIMEOUT_US };
     try {
@@ -265,7 +271,7 @@ export class Mailbox {
     } catch (error) {
       // Only this poll's own time-out: a device that is gone is named after a register.
       if (error instanceof DeviceError && error.register === what) {
-        throw new MailboxError(name, 'timeout', lastSeen());
+        throw new MailboxError(name, 'timeout', lastSeen(error.waitedMs));
       }
       throw error;
     }

@@ -5,8 +5,8 @@
 
 import { POOL } from '../../memory/mempool.ts';
 import type { Clock } from '../../support/clock.ts';
-import { DeviceError } from '../../support/errors.ts';
 import { native } from '../../support/native.ts';
+import { pollUntil } from '../../support/poll.ts';
 import { fenceThreads } from '../../support/thread-fence.ts';
 import { CLOSED, OPEN, QUEUE, type QueueMemory, STOPPED } from './memory.ts';
 
@@ -19,34 +19,37 @@ export function openGates(queues: readonly QueueMemory[]): void {
   }
 }
 
+/** Lets no more batches in. One that is under way goes on. */
+export function shutGates(queues: readonly QueueMemory[]): void {
+  for (const { arena, handle } of queues) {
+    const heap = arena.views.i32;
+    const gate = handle.state + QUEUE.GATE;
+    if (heap[gate] !== CLOSED) Atomics.store(heap, gate, STOPPED);
+  }
+}
+
 /**
  * Lets no more batches in and waits until none is under way. Where it throws, the gates stay closed: call it again.
  * @param timeoutUs bound of the wait; a thread that has a CPU needs well under a millisecond
  * @throws DeviceError naming the queue and the thread that does not leave
  */
 export function closeGates(queues: readonly QueueMemory[], clock: Clock, timeoutUs: number): void {
-  for (const { arena, handle } of queues) {
-    const heap = arena.views.i32;
-    const gate = handle.state + QUEUE.GATE;
-    if (heap[gate] !== CLOSED) Atomics.store(heap, gate, STOPPED);
-  }
+  shutGates(queues);
   fenceThreads(clock);
-  const startUs = clock.nowUs();
   for (const queue of queues) {
-    for (let user = threadInside(queue); user !== 0; user = threadInside(queue)) {
-      const waitedUs = clock.nowUs() - startUs;
-      if (waitedUs < timeoutUs) {
-        clock.sleepUs(LOOK_US);
-        continue;
-      }
-      throw new DeviceError(
-        `${queue.kind} queue ${queue.index}`,
-        'no thread inside a batch',
-        `thread ${user}`,
-        Math.round(waitedUs / 1000),
-        'that thread is held up, by a debugger or for want of a CPU: try again when it runs',
-      );
-    }
+    pollUntil(
+      clock,
+      {
+        what: `thread inside ${queue.kind} queue ${queue.index}`,
+        wanted: '0',
+        intervalUs: LOOK_US,
+        timeoutUs,
+        advice:
+          'that thread is held up, by a debugger or for want of a CPU: try again when it runs',
+      },
+      () => threadInside(queue),
+      (user) => user === 0,
+    );
   }
 }
 
