@@ -45,7 +45,7 @@ beforeAll(() => {
 
 describe("README's programs", () => {
   it('are found', () => {
-    expect(programs().length).toBe(2);
+    expect(programs().length).toBe(3);
   });
 
   it.for(['5.9', '6', '7'])(

@@ -25,6 +25,9 @@ export interface VfEvents {
   error: [error: Error];
 }
 
+/** What is called at an event. */
+export type Listener<Name extends keyof VfEvents> = (...told: VfEvents[Name]) => void;
+
 /** Between two looks, while all is well and while something is to be done. */
 const WATCH_MS = 100;
 const WORK_MS = 20;
@@ -38,9 +41,10 @@ const GONE_US = 500_000;
 
 /** Looks after one VF. */
 export class Recovery {
-  readonly events = new EventEmitter();
   /** How often the VF was restarted after a reset. */
   restarts = 0;
+  // Private, so that the package's types need none of Node.js.
+  private readonly events = new EventEmitter();
   private readonly life: Lifecycle;
   /** When the trouble was seen that is being mended; undefined while there is none. */
   private troubleUs: number | undefined;
@@ -54,6 +58,15 @@ export class Recovery {
 
   constructor(life: Lifecycle) {
     this.life = life;
+  }
+
+  on<Name extends keyof VfEvents>(name: Name, listener: Listener<Name>, once: boolean): void {
+    if (once) this.events.once(name, listener);
+    else this.events.on(name, listener);
+  }
+
+  off<Name extends keyof VfEvents>(name: Name, listener: Listener<Name>): void {
+    this.events.off(name, listener);
   }
 
   /** Looks ten times a second from now on, as long as something else keeps the process alive. */

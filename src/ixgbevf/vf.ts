@@ -20,7 +20,7 @@ import {
   type VfSettings,
 } from './options.ts';
 import { openRxQueue, openTxQueue, type RxQueue, type TxQueue } from './queue/queues.ts';
-import { Recovery, type VfEvents } from './recovery.ts';
+import { type Listener, Recovery, type VfEvents } from './recovery.ts';
 import type { VfStatistics } from './statistics.ts';
 import { createVfMemory, freeVfMemory, type VfMemory } from './vf-memory.ts';
 
@@ -107,20 +107,20 @@ export class IxgbeVf {
   }
 
   /** Calls `listener` at each such event. Events come from lookAfter(), and so by themselves with `recover: true`. */
-  on<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
-    this.recovery.events.on(name, listener);
+  on<Name extends keyof VfEvents>(name: Name, listener: Listener<Name>): this {
+    this.recovery.on(name, listener, false);
     return this;
   }
 
   /** As on(), for the next such event only. */
-  once<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
-    this.recovery.events.once(name, listener);
+  once<Name extends keyof VfEvents>(name: Name, listener: Listener<Name>): this {
+    this.recovery.on(name, listener, true);
     return this;
   }
 
   /** Takes a listener away. */
-  off<Name extends keyof VfEvents>(name: Name, listener: (...told: VfEvents[Name]) => void): this {
-    this.recovery.events.off(name, listener);
+  off<Name extends keyof VfEvents>(name: Name, listener: Listener<Name>): this {
+    this.recovery.off(name, listener);
     return this;
   }
 

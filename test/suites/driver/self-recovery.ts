@@ -118,11 +118,11 @@ export function selfRecoveryTests(make: MakeHarness): void {
     look(rig, vf, 500);
     expect(vf.restarts).toBe(1);
     rig.expectTraffic(vf);
-    pf.setLinkEnabled(0, false);
+    pf.setLinkState(0, 'disable');
     look(rig, vf, 3000);
     expect(vf.restarts).toBe(2);
     expect(vf.link()).toMatchObject({ up: false, enabled: false });
-    pf.setLinkEnabled(0, true);
+    pf.setLinkState(0, 'auto');
     look(rig, vf, 500);
     expect(vf.link().up).toBe(true);
     rig.expectTraffic(vf);
