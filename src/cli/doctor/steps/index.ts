@@ -3,10 +3,13 @@
 import type { Finding } from '../finding.ts';
 import type { Patient } from '../patient.ts';
 import { host } from './host.ts';
+import { lateDma } from './late-dma.ts';
 import { mailbox } from './mailbox.ts';
 import { queues } from './queues.ts';
+import { receive } from './receive.ts';
 import { registers } from './registers.ts';
 import { reset } from './reset.ts';
+import { transmit } from './transmit.ts';
 import { vfio } from './vfio.ts';
 
 /** One step. */
@@ -26,4 +29,7 @@ export const STEPS: readonly Step[] = [
   { number: 4, name: 'reset', dma: false, look: reset },
   { number: 5, name: 'mailbox', dma: false, look: mailbox },
   { number: 6, name: 'queues', dma: false, look: queues },
+  { number: 7, name: 'transmit', dma: true, look: transmit },
+  { number: 8, name: 'receive', dma: true, look: receive },
+  { number: 9, name: 'late DMA', dma: true, look: lateDma },
 ];
