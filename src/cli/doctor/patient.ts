@@ -26,6 +26,10 @@ export interface Subject {
   readonly peer: string | undefined;
   readonly clock: Clock;
   readonly surroundings: Surroundings;
+  /** Asks the person who is there for something. */
+  ask(what: string): void;
+  /** True once the examination is to end. */
+  over(): boolean;
   /** Takes a device. @throws VfioError */
   open(address: string): Promise<VfioDevice>;
 }
