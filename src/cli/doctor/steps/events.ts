@@ -105,12 +105,13 @@ async function follow(patient: Patient, task: Task): Promise<Finding> {
   return skipped(what, expected, docs(section), nothing);
 }
 
-/** A PF that is not back yet refuses; the next look tries again. */
-function restart({ self }: Patient): void {
-  if (!self.vf.checkHealth().resetNeeded) return;
-  try {
-    self.vf.restart();
-  } catch {
-    // checkHealth() says what is missing.
+/** Registers both VFs again: the peer may hang on the same PF. One that is not back refuses; the next look tries again. */
+function restart({ self, other }: Patient): void {
+  for (const { vf } of other === undefined ? [self] : [self, other]) {
+    try {
+      if (vf.checkHealth().resetNeeded) vf.restart();
+    } catch {
+      // checkHealth() says what is missing.
+    }
   }
 }
