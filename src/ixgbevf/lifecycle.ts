@@ -19,7 +19,14 @@ import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts'
 import type { VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
 import type { QueueMemory } from './queue/memory.ts';
-import { awaitStopped, disableQueues, startRx, startTx, writePacketTypes } from './queue/setup.ts';
+import {
+  awaitStopped,
+  disableQueues,
+  expectHostTag,
+  startRx,
+  startTx,
+  writePacketTypes,
+} from './queue/setup.ts';
 import { Statistics, type VfStatistics } from './statistics.ts';
 import { disarmAll, freeVfMemory, type VfMemory } from './vf-memory.ts';
 
@@ -198,6 +205,7 @@ export class Lifecycle {
     const registration = register(mailbox, macs, log);
     this.registration = registration;
     this.checkGrant(registration);
+    for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device);

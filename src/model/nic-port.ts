@@ -105,7 +105,8 @@ export class NicPort {
     }
     this.index = index;
     this.parts = parts;
-    this.tables = new SwitchTables(vfs, queuesPerPool(vfs, pf));
+    const { hideVlan = parts.macType === 'x550' } = parts.silicon;
+    this.tables = new SwitchTables(vfs, queuesPerPool(vfs, pf), hideVlan);
     this.macs = Array.from({ length: vfs }, () => new Uint8Array(6));
     const blocks = parts.allocate(vfs * VF_WORDS * 4) >>> 2;
     const engines: VfEngine[] = [];

@@ -64,7 +64,10 @@ export interface QueueGrant {
   /** Queues of each kind this VF may use, 1..8. */
   readonly rxQueues: number;
   readonly txQueues: number;
-  /** Traffic classes, or non-zero where the host put the VF into a VLAN; 0 otherwise. */
+  /**
+   * Traffic classes where there are several; 1 where the host tags the VF's frames for another reason, a port VLAN or
+   * a priority; 0 where frames are as the wire has them.
+   */
   readonly trafficClasses: number;
   readonly defaultQueue: number;
 }

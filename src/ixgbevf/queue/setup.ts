@@ -31,7 +31,15 @@ import type { Clock } from '../../support/clock.ts';
 import { pollUntil } from '../../support/poll.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
 import { flush, instanceName, readRegister, writeRegister } from '../access.ts';
-import { armRx, armTx, clearDescriptors, type QueueMemory, STRIP_VLAN } from './memory.ts';
+import {
+  armRx,
+  armTx,
+  clearDescriptors,
+  HOST_TAG,
+  QUEUE,
+  type QueueMemory,
+  STRIP_VLAN,
+} from './memory.ts';
 
 const KIB = 1024;
 /** Header buffer that linux ixgbevf programs even where headers are not split. */
@@ -90,6 +98,12 @@ export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, q)), q);
 }
 
+/** Says whether the host tags the frames of an rx queue, before the queue is started. */
+export function expectHostTag(queue: QueueMemory, tagged: boolean): void {
+  const features = queue.features | (tagged ? HOST_TAG : 0);
+  queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES] = features;
+}
+
 /**
  * Programs and enables an rx queue, then fills it.
  * @throws DeviceError when ENABLE does not read back; RangeError when the mempool cannot fill the ring
@@ -110,7 +124,8 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   // DROP_EN: a queue out of descriptors loses its own frames instead of blocking every VF of the port.
   writeRegister(device, VFSRRCTL, VFSRRCTL.mask.DROP_EN | bufferFormat(bufferBytes), q);
   // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
-  const strip = (queue.features & STRIP_VLAN) !== 0 ? VFRXDCTL.mask.VME : 0;
+  const features = queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES];
+  const strip = (features & (STRIP_VLAN | HOST_TAG)) !== 0 ? VFRXDCTL.mask.VME : 0;
   writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE | strip, q);
   flush(device);
   awaitEnable(device, clock, VFRXDCTL, q, true);
