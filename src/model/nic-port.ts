@@ -59,6 +59,7 @@ export interface NicParts
   readonly recorder: Recorder;
   readonly log: Log;
   readonly trapAll: boolean;
+  readonly msix: boolean;
   readonly macType: MacType;
   readonly silicon: Silicon;
   /** @returns heap byte offset of 16 KiB for the BAR of a VF */
@@ -219,6 +220,7 @@ export class NicPort {
       clock: parts.clock,
       linkUp: () => this.pf.up && this.wireUp,
       trapAll: parts.trapAll,
+      msix: parts.msix,
       macType: parts.macType,
       silicon: parts.silicon,
     });
