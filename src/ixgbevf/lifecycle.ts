@@ -8,12 +8,19 @@ import { VFCTRL } from '../hw/registers.ts';
 import { LimitedClock } from '../support/clock.ts';
 import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
+import { finish } from '../support/poll.ts';
 import type { VfioDevice } from '../vfio/device.ts';
-import { flush, writeRegister } from './access.ts';
+import { writeRegister } from './access.ts';
 import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
 import { Filters } from './mailbox/filters.ts';
-import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
+import {
+  awaitAnswer,
+  maskInterrupts,
+  type Registration,
+  register,
+  resetVf,
+} from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
 import type { VfSettings } from './options.ts';
@@ -22,7 +29,7 @@ import type { QueueMemory } from './queue/memory.ts';
 import {
   awaitStopped,
   disableQueues,
-  expectHostTag,
+  startLate,
   startRx,
   startTx,
   writePacketTypes,
@@ -54,6 +61,8 @@ export class Lifecycle {
   readonly watch: StuckWatch;
   readonly clock: LimitedClock;
   state: LifeState = 'down';
+  /** Queues whose ENABLE has not read 1 yet since they were started. */
+  private late: QueueMemory[] = [];
   private readonly memory: VfMemory;
   private registration: Registration | undefined;
   private chosenMac: MacBytes | undefined;
@@ -100,7 +109,7 @@ export class Lifecycle {
     if (this.state === 'down') {
       throw new DeviceError('VF', 'stopped', 'down', 0, 'use restart(), which resets it first');
     }
-    for (const _ of this.guarded(this.startQueues()));
+    finish(this.guarded(this.startQueues()));
   }
 
   /**
@@ -125,7 +134,7 @@ export class Lifecycle {
   restart(): void {
     for (let attempt = 1; ; attempt++) {
       try {
-        for (const _ of this.restarting());
+        finish(this.restarting());
         return;
       } catch (error) {
         const again = error instanceof MailboxError && error.failure === 'reset';
@@ -179,7 +188,7 @@ export class Lifecycle {
     this.attempt('reset VF', () => {
       maskInterrupts(device);
       writeRegister(device, VFCTRL, VFCTRL.mask.RST);
-      flush(device);
+      finish(awaitAnswer(device, this.clock));
     });
     this.attempt('disable interrupts', () => device.disableVectors());
     this.attempt('reset function', () => device.reset());
@@ -198,23 +207,25 @@ export class Lifecycle {
     const { device, mailbox, settings, memory, clock } = this;
     const { log } = settings;
     closeGates(this.queues, clock, LEAVE_US);
-    resetVf(device, mailbox, clock);
-    disarmAll(memory);
-    yield;
-    const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
-    const registration = register(mailbox, macs, log);
+    yield* resetVf(device, mailbox, clock);
+    const known = this.registration;
+    const macs = { chosen: this.chosenMac, fallback: known?.mac };
+    const registration = yield* register(mailbox, macs, log, known?.apiVersion);
     this.registration = registration;
+    awaitStopped(device, clock, registration.rxQueues, registration.txQueues);
+    disarmAll(memory);
     this.checkGrant(registration);
-    for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device);
     this.statistics.rebase();
     this.monitor.restart();
-    this.filters.restore(mailbox, registration, log);
+    yield* this.filters.restore(mailbox, registration, log);
     yield;
     yield* this.startQueues(() => requestMaxFrame(mailbox, settings.maxFrame));
+    yield;
     this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
+    mailbox.registered();
     log.info(
       `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
     );
@@ -229,21 +240,38 @@ export class Lifecycle {
     }
   }
 
+  /** @returns the queues that run, with those among them that only now could start */
+  startedQueues(): QueueMemory[] {
+    const before = this.late;
+    this.late = startLate(this.device, before);
+    openGates(before.filter((queue) => !this.late.includes(queue)));
+    return this.queues.filter((queue) => !this.late.includes(queue));
+  }
+
   /** @param between done before rx queues run */
   private *startQueues(between = (): void => {}): Generator<void> {
     const { device, memory, settings, clock } = this;
-    for (const queue of memory.tx) startTx(device, clock, queue);
+    this.late = yield* startTx(device, clock, memory.tx);
     this.watch.restart();
     yield;
     between();
+    yield;
     writePacketTypes(device, settings.rxQueues);
-    for (const queue of memory.rx) startRx(device, clock, queue);
+    this.late.push(...(yield* startRx(device, clock, memory.rx)));
+    for (const { kind, index } of this.late) {
+      settings.log.warn(
+        `${device.address}: ${kind} queue ${index} does not start: the PF has this VF's queues off, as while the host has its link disabled; it starts when they are on`,
+      );
+    }
   }
 
   private stopQueues(): void {
     const { rxQueues, txQueues } = this.settings;
+    this.late = [];
     disableQueues(this.device, rxQueues, txQueues);
-    awaitStopped(this.device, this.clock, rxQueues, txQueues);
+    // Nothing was started before the PF granted it, and what it does not grant may read as anything.
+    const { rxQueues: rx, txQueues: tx } = this.registration ?? { rxQueues: 0, txQueues: 0 };
+    awaitStopped(this.device, this.clock, Math.min(rx, rxQueues), Math.min(tx, txQueues));
   }
 
   /** Runs `work` to a running VF, or leaves it down, with whatever was started stopped again if that can be had. */
@@ -252,7 +280,7 @@ export class Lifecycle {
     try {
       yield* work;
       this.state = 'running';
-      openGates(this.queues);
+      openGates(this.queues.filter((queue) => !this.late.includes(queue)));
     } catch (error) {
       if (this.attempt('stop queues', () => this.stopQueues())) disarmAll(this.memory);
       throw error;
