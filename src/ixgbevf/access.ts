@@ -21,15 +21,10 @@ export function readRegister(device: VfioDevice, register: Register, index = 0):
       'a register value',
       '0xffffffff',
       0,
-      goneAdvice(device),
+      `device gone: ${device.address} was removed or is being reset by its host; close it and open it again`,
     );
   }
   return value;
-}
-
-/** What a device that reads as all ones means, for an error. */
-export function goneAdvice(device: VfioDevice): string {
-  return `device gone: ${device.address} was removed or is being reset by its host; close it and open it again`;
 }
 
 /** Writes instance `index` of a register. Posted. */

@@ -8,19 +8,12 @@ import { VFCTRL } from '../hw/registers.ts';
 import { LimitedClock } from '../support/clock.ts';
 import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
-import { finish } from '../support/poll.ts';
 import type { VfioDevice } from '../vfio/device.ts';
-import { writeRegister } from './access.ts';
+import { flush, writeRegister } from './access.ts';
 import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
 import { Filters } from './mailbox/filters.ts';
-import {
-  awaitAnswer,
-  maskInterrupts,
-  type Registration,
-  register,
-  resetVf,
-} from './mailbox/handshake.ts';
+import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
 import type { VfSettings } from './options.ts';
@@ -29,7 +22,7 @@ import type { QueueMemory } from './queue/memory.ts';
 import {
   awaitStopped,
   disableQueues,
-  startLate,
+  expectHostTag,
   startRx,
   startTx,
   writePacketTypes,
@@ -61,8 +54,6 @@ export class Lifecycle {
   readonly watch: StuckWatch;
   readonly clock: LimitedClock;
   state: LifeState = 'down';
-  /** Queues whose ENABLE has not read 1 yet since they were started. */
-  private late: QueueMemory[] = [];
   private readonly memory: VfMemory;
   private registration: Registration | undefined;
   private chosenMac: MacBytes | undefined;
@@ -109,7 +100,7 @@ export class Lifecycle {
     if (this.state === 'down') {
       throw new DeviceError('VF', 'stopped', 'down', 0, 'use restart(), which resets it first');
     }
-    finish(this.guarded(this.startQueues()));
+    for (const _ of this.guarded(this.startQueues()));
   }
 
   /**
@@ -134,7 +125,7 @@ export class Lifecycle {
   restart(): void {
     for (let attempt = 1; ; attempt++) {
       try {
-        finish(this.restarting());
+        for (const _ of this.restarting());
         return;
       } catch (error) {
         const again = error instanceof MailboxError && error.failure === 'reset';
@@ -188,7 +179,7 @@ export class Lifecycle {
     this.attempt('reset VF', () => {
       maskInterrupts(device);
       writeRegister(device, VFCTRL, VFCTRL.mask.RST);
-      finish(awaitAnswer(device, this.clock));
+      flush(device);
     });
     this.attempt('disable interrupts', () => device.disableVectors());
     this.attempt('reset function', () => device.reset());
@@ -207,25 +198,23 @@ export class Lifecycle {
     const { device, mailbox, settings, memory, clock } = this;
     const { log } = settings;
     closeGates(this.queues, clock, LEAVE_US);
-    yield* resetVf(device, mailbox, clock);
-    const known = this.registration;
-    const macs = { chosen: this.chosenMac, fallback: known?.mac };
-    const registration = yield* register(mailbox, macs, log, known?.apiVersion);
-    this.registration = registration;
-    awaitStopped(device, clock, registration.rxQueues, registration.txQueues);
+    resetVf(device, mailbox, clock);
     disarmAll(memory);
+    yield;
+    const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
+    const registration = register(mailbox, macs, log);
+    this.registration = registration;
     this.checkGrant(registration);
+    for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device);
     this.statistics.rebase();
     this.monitor.restart();
-    yield* this.filters.restore(mailbox, registration, log);
+    this.filters.restore(mailbox, registration, log);
     yield;
     yield* this.startQueues(() => requestMaxFrame(mailbox, settings.maxFrame));
-    yield;
     this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
-    mailbox.registered();
     log.info(
       `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
     );
@@ -240,38 +229,21 @@ export class Lifecycle {
     }
   }
 
-  /** @returns the queues that run, with those among them that only now could start */
-  startedQueues(): QueueMemory[] {
-    const before = this.late;
-    this.late = startLate(this.device, before);
-    openGates(before.filter((queue) => !this.late.includes(queue)));
-    return this.queues.filter((queue) => !this.late.includes(queue));
-  }
-
   /** @param between done before rx queues run */
   private *startQueues(between = (): void => {}): Generator<void> {
     const { device, memory, settings, clock } = this;
-    this.late = yield* startTx(device, clock, memory.tx);
+    for (const queue of memory.tx) startTx(device, clock, queue);
     this.watch.restart();
     yield;
     between();
-    yield;
     writePacketTypes(device, settings.rxQueues);
-    this.late.push(...(yield* startRx(device, clock, memory.rx)));
-    for (const { kind, index } of this.late) {
-      settings.log.warn(
-        `${device.address}: ${kind} queue ${index} does not start: the PF has this VF's queues off, as while the host has its link disabled; it starts when they are on`,
-      );
-    }
+    for (const queue of memory.rx) startRx(device, clock, queue);
   }
 
   private stopQueues(): void {
     const { rxQueues, txQueues } = this.settings;
-    this.late = [];
     disableQueues(this.device, rxQueues, txQueues);
-    // Nothing was started before the PF granted it, and what it does not grant may read as anything.
-    const { rxQueues: rx, txQueues: tx } = this.registration ?? { rxQueues: 0, txQueues: 0 };
-    awaitStopped(this.device, this.clock, Math.min(rx, rxQueues), Math.min(tx, txQueues));
+    awaitStopped(this.device, this.clock, rxQueues, txQueues);
   }
 
   /** Runs `work` to a running VF, or leaves it down, with whatever was started stopped again if that can be had. */
@@ -280,7 +252,7 @@ export class Lifecycle {
     try {
       yield* work;
       this.state = 'running';
-      openGates(this.queues.filter((queue) => !this.late.includes(queue)));
+      openGates(this.queues);
     } catch (error) {
       if (this.attempt('stop queues', () => this.stopQueues())) disarmAll(this.memory);
       throw error;

@@ -118,11 +118,14 @@ export class Recovery {
 
   /** A VF that its user stopped is left alone. */
   private watch(): void {
-    const { monitor, mailbox, device, state } = this.life;
+    const { monitor, mailbox, device, settings, state } = this.life;
     if (state === 'stopped') return;
     const link = monitor.check();
     let reason = mailbox.lost;
-    if (reason === '') reason = disabledQueue(device, this.life.startedQueues());
+    // With its link disabled by the host a VF's queues may be off, and stay it.
+    if (reason === '' && link.enabled) {
+      reason = disabledQueue(device, settings.rxQueues, settings.txQueues);
+    }
     this.tellLink(link);
     if (reason !== '') this.begin(reason);
   }

@@ -24,6 +24,8 @@ export const POOL_UNTAGGED = 16;
 export const V_POOL = 0;
 /** VMVIR as the PF set it: 0, or VMVIR_INSERT and the tag that goes into every frame. */
 export const V_PORT_VLAN = 1;
+/** 1: the tag of a port VLAN is taken from received frames and shown nowhere (QDE.HIDE_VLAN). */
+export const V_HIDE_TAG = 5;
 /** Rx queues that RSS spreads over: 1, 2, 4 or 8. */
 export const V_QUEUES = 2;
 /**

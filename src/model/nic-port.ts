@@ -59,6 +59,7 @@ export interface NicParts
   readonly recorder: Recorder;
   readonly log: Log;
   readonly trapAll: boolean;
+  readonly msix: boolean;
   readonly macType: MacType;
   readonly silicon: Silicon;
   /** @returns heap byte offset of 16 KiB for the BAR of a VF */
@@ -105,7 +106,8 @@ export class NicPort {
     }
     this.index = index;
     this.parts = parts;
-    this.tables = new SwitchTables(vfs, queuesPerPool(vfs, pf));
+    const { hideVlan = parts.macType === 'x550' } = parts.silicon;
+    this.tables = new SwitchTables(vfs, queuesPerPool(vfs, pf), hideVlan);
     this.macs = Array.from({ length: vfs }, () => new Uint8Array(6));
     const blocks = parts.allocate(vfs * VF_WORDS * 4) >>> 2;
     const engines: VfEngine[] = [];
@@ -218,6 +220,7 @@ export class NicPort {
       clock: parts.clock,
       linkUp: () => this.pf.up && this.wireUp,
       trapAll: parts.trapAll,
+      msix: parts.msix,
       macType: parts.macType,
       silicon: parts.silicon,
     });

@@ -56,6 +56,8 @@ export interface NicOptions {
    * can share; default: a window of its own in `memory`. It must not be remapped afterwards.
    */
   readonly barWindow?: (port: number, vf: number) => number;
+  /** Its VFs have the MSI-X capability; default true. */
+  readonly msix?: boolean;
   /** Which chip of the family this is; default 82599. */
   readonly macType?: MacType;
   /** What it plays where sources are silent; default DEFAULT_SILICON. */
@@ -233,7 +235,7 @@ export class Nic {
 
   private parts(log: Log): NicParts {
     const { memory, clock, seed = 1, trapAll = false, openTap } = this.options;
-    const { macType = '82599', silicon = DEFAULT_SILICON } = this.options;
+    const { msix = true, macType = '82599', silicon = DEFAULT_SILICON } = this.options;
     return {
       memory: this.memory,
       rx: this.rx,
@@ -243,6 +245,7 @@ export class Nic {
       log,
       seed,
       trapAll,
+      msix,
       macType,
       silicon,
       cables: new Cables(),

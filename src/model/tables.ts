@@ -92,8 +92,11 @@ export class SwitchTables {
   /** Largest frame the port takes, CRC included (MAXFRS). */
   maxFrame = 1518;
   generation = 0;
+  /** The chip takes the tag of a port VLAN from received frames (QDE.HIDE_VLAN): X550 and later. */
+  readonly hidesPortVlan: boolean;
 
-  constructor(vfs: number, queuesPerPool: number) {
+  constructor(vfs: number, queuesPerPool: number, hidesPortVlan = false) {
+    this.hidesPortVlan = hidesPortVlan;
     this.pools = Array.from({ length: vfs }, () => ({
       acceptance: { aupe: false, bam: false, rompe: false, mpe: false },
       rxEnable: false,

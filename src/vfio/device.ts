@@ -27,6 +27,12 @@ export const DEVICE_EVENT = {
   ERROR: 0x2,
 } as const;
 
+/** What VFIO says of a function, raw: flags of the device and of its BAR0 (linux/vfio.h). */
+export interface VfioFlags {
+  readonly device: number;
+  readonly bar0: number;
+}
+
 /**
  * A PCI function handed to this process.
  *
@@ -42,6 +48,8 @@ export interface VfioDevice {
   readonly iovaRanges: readonly IovaRange[];
   /** MSI-X vectors the function has. */
   readonly vectors: number;
+  /** For reports; absent where no VFIO is in between. */
+  readonly vfioFlags?: VfioFlags;
 
   /**
    * Reads BAR0 at a byte offset (0..0x3ffc, multiple of 4).

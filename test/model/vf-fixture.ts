@@ -74,6 +74,7 @@ export function makePort(
     vfs?: number;
     queues?: number;
     trapAll?: boolean;
+    msix?: boolean;
     port?: number;
     /** As `ixy model --silicon` takes it. */
     silicon?: string;
@@ -84,6 +85,7 @@ export function makePort(
     vfs = 2,
     queues = 4,
     trapAll = false,
+    msix = true,
     silicon,
     ...rest
   } = options;
@@ -126,6 +128,7 @@ export function makePort(
         clock,
         linkUp: () => link.up,
         trapAll,
+        msix,
         ...(silicon === undefined ? {} : { silicon: parseSilicon(silicon) }),
       }),
   );

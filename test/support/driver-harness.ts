@@ -12,7 +12,6 @@ import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
 import { type ServedModel, serveModel } from '../../src/model/server/index.ts';
-import { DEFAULT_SILICON, type Silicon } from '../../src/model/silicon.ts';
 import type { Ingress, WirePort } from '../../src/model/types.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
@@ -26,8 +25,8 @@ export interface DriverHarness {
   /** For the driver: the model moves while it sleeps or looks at it. */
   readonly clock: SteppingClock;
   readonly recorder: Recorder;
-  /** What the model plays. */
-  readonly silicon: Silicon;
+  /** True where BAR pages 1 and 2 are shared memory. */
+  readonly mapped: boolean;
   /** Takes a VF. */
   device(port: number, vf: number): VfioDevice;
   /** Lets the model move until it has nothing to do, at most `rounds` steps. */
@@ -88,7 +87,7 @@ interface Backend {
 
 /** @param open makes the model in `arena` with `clock` */
 function makeHarness(
-  { silicon = DEFAULT_SILICON }: Chip,
+  trapAll: boolean,
   open: (arena: Arena, clock: Clock) => Backend,
 ): DriverHarness {
   const arena = processArena();
@@ -102,7 +101,7 @@ function makeHarness(
     arena,
     clock,
     recorder: nic.recorder,
-    silicon,
+    mapped: !trapAll,
     device: (port, vf) => backend.device(port, vf, step),
     advance: (rounds = MOST_STEPS) => {
       backend.serve();
@@ -134,7 +133,7 @@ function makeHarness(
 /** The in-process backend: BAR pages 1 and 2 shared, or all of it trapped. */
 export function directHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
-    makeHarness(chip, (arena, clock) => {
+    makeHarness(trapAll, (arena, clock) => {
       const windows: number[] = [];
       const barWindow = (): number => {
         windows.push(arena.reserveWindow(BAR0_SIZE));
@@ -164,7 +163,7 @@ export function directHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
  */
 export function vfioUserHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
-    makeHarness(chip, (arena, clock) => {
+    makeHarness(trapAll, (arena, clock) => {
       const directory = mkdtempSync(join(tmpdir(), 'ixy-suite-'));
       const { nic, server, close } = serveModel({
         arena,

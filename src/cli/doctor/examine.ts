@@ -2,12 +2,12 @@
 // unusable ends the examination. No step goes on for longer than its time, and none holds up a signal for long.
 
 import { setImmediate } from 'node:timers/promises';
-import { type Finding, unusable, type Verdict, worst } from './finding.ts';
+import { type Finding, skipped, unusable, type Verdict, worst } from './finding.ts';
 import type { Patient } from './patient.ts';
 import type { Step } from './steps/index.ts';
 
-/** How long a step may go on; what it waits for inside is bounded by itself. */
-const STEP_US = 5_000_000;
+/** How long a step may go on unless it says so; what it waits for inside is bounded by itself. */
+const STEP_SECONDS = 5;
 
 /** What a step found. */
 export interface StepReport {
@@ -20,33 +20,47 @@ export interface StepReport {
 
 /** Who follows an examination. */
 export interface Observer {
-  /** True once it is to end before the next finding. */
-  over(): boolean;
   begun(step: Step): void;
   found(finding: Finding): void;
   done(report: StepReport): void;
 }
 
-/** @returns the reports of the steps that were done, up to the first that found the device unusable */
+/** Why a step is not done; '' where it is. */
+export type WhyNot = (step: Step) => string;
+
+/**
+ * Takes the steps in order.
+ * @returns their reports, to where it was ended; steps after one that found the device unusable are skipped
+ */
 export async function examine(
   patient: Patient,
   steps: readonly Step[],
+  whyNot: WhyNot,
   observer: Observer,
 ): Promise<StepReport[]> {
   const reports: StepReport[] = [];
+  let stopped = '';
   for (const step of steps) {
-    if (observer.over()) break;
+    if (patient.subject.over()) break;
     observer.begun(step);
-    const report = await take(patient, step, observer);
+    const why = stopped === '' ? whyNot(step) : stopped;
+    const report = await (why === '' ? take(patient, step, observer) : leave(step, why, observer));
     observer.done(report);
     reports.push(report);
-    if (report.verdict === 'unusable') break;
+    if (report.verdict === 'unusable') stopped = `step ${step.number} found the device unusable`;
   }
   return reports;
 }
 
+async function leave({ number, name }: Step, why: string, observer: Observer): Promise<StepReport> {
+  const finding = skipped(name, 'to be asked for, of a device that is usable', 'the doctor', why);
+  observer.found(finding);
+  return { step: number, name, milliseconds: 0, verdict: 'skipped', findings: [finding] };
+}
+
 async function take(patient: Patient, step: Step, observer: Observer): Promise<StepReport> {
   const { clock } = patient;
+  const { seconds = STEP_SECONDS } = step;
   const startUs = clock.nowUs();
   const findings: Finding[] = [];
   const take = (finding: Finding): void => {
@@ -58,11 +72,11 @@ async function take(patient: Patient, step: Step, observer: Observer): Promise<S
       take(finding);
       // Signals and a reader that went away are seen here.
       await setImmediate();
-      if (observer.over()) break;
-      if (clock.nowUs() - startUs < STEP_US) continue;
+      if (patient.subject.over()) break;
+      if (clock.nowUs() - startUs < seconds * 1e6) continue;
       take({
         what: 'time of this step',
-        expected: `${STEP_US / 1e6} s at most`,
+        expected: `${seconds} s at most`,
         source: 'the doctor',
         seen: 'longer; what was left of it is left out',
         verdict: 'other than expected',

@@ -26,6 +26,10 @@ export interface Subject {
   readonly peer: string | undefined;
   readonly clock: Clock;
   readonly surroundings: Surroundings;
+  /** Asks the person who is there for something. */
+  ask(what: string): void;
+  /** True once the examination is to end. */
+  over(): boolean;
   /** Takes a device. @throws VfioError */
   open(address: string): Promise<VfioDevice>;
 }
@@ -81,19 +85,21 @@ export class Patient {
 
   /**
    * Has the driver run a VF; one that runs already is closed and opened anew.
+   * @param count buffers of its mempool
    * @throws as openVf
    */
-  async start(address: string, options: VfOptions = {}): Promise<RunningVf> {
+  async start(
+    address: string,
+    options: VfOptions = {},
+    count = 2 * (RX_RING + TX_RING),
+  ): Promise<RunningVf> {
     const { clock } = this;
     const own = address === this.subject.address;
     this.stop(address);
     const device = (own ? this.opened : undefined) ?? (await this.subject.open(address));
     // The driver owns it from here on, also where it fails.
     if (own) this.opened = undefined;
-    const mempool = createMempool(processArena(), {
-      count: 2 * (RX_RING + TX_RING),
-      bufferBytes: BUFFER_BYTES,
-    });
+    const mempool = createMempool(processArena(), { count, bufferBytes: BUFFER_BYTES });
     try {
       const rings = { rxRingSize: RX_RING, txRingSize: TX_RING };
       const vf = await openVf(device, processArena(), { clock, mempool, ...rings, ...options });
@@ -132,8 +138,10 @@ export class Patient {
   private stop(address: string): void {
     const running = this.running.get(address);
     this.running.delete(address);
-    running?.vf.close();
-    running?.mempool.free();
+    if (running === undefined) return;
+    running.vf.close();
+    // A device that did not stop may still write to its buffers, and the driver has kept them then.
+    if (running.mempool.available === running.mempool.count) running.mempool.free();
   }
 }
 

@@ -4,6 +4,7 @@
 import { parseAddress } from '../../vfio/address.ts';
 import { flagOption, type ParsedArguments, UsageError } from '../arguments.ts';
 import type { HostedModelPlan, HostedModelSetup } from '../run/hosted-model.ts';
+import type { Extra } from './steps/index.ts';
 
 /** What the command line asks for. */
 export interface DoctorPlan extends HostedModelPlan {
@@ -12,11 +13,15 @@ export interface DoctorPlan extends HostedModelPlan {
   readonly peer: string | undefined;
   /** Ends before a device is given memory. */
   readonly noDma: boolean;
+  /** Steps that were asked for by an option. */
+  readonly extras: readonly Extra[];
 }
 
 /** Two VFs of one port: what they send to each other needs no cable. */
 const MODEL_DEVICE = 'model:0.0';
 const MODEL_PEER = 'model:0.1';
+
+const EXTRAS: readonly Extra[] = ['events', 'faults', 'load'];
 
 /** The model that some of the addresses mean; two of its ports are joined by a cable. */
 function modelFor(addresses: readonly string[]): HostedModelSetup | undefined {
@@ -39,13 +44,21 @@ export function doctorPlan(args: ParsedArguments): DoctorPlan {
       `PEER: expected another VF than ${address}; without it DEV sends to itself`,
     );
   }
+  const noDma = flagOption(args, 'no-dma');
+  const extras = EXTRAS.filter((name) => flagOption(args, name));
+  if (noDma && extras.length > 0) {
+    throw new UsageError(
+      `--no-dma: expected no --${extras[0]} beside it, which gives memory to the device`,
+    );
+  }
   const model = modelFor(peer === undefined ? [address] : [address, peer]);
   return {
     address,
     peer,
     ...(model && { model }),
     byItself,
-    noDma: flagOption(args, 'no-dma'),
+    noDma,
+    extras,
     // The model has nothing to say meanwhile.
     intervalSeconds: 0,
     json: flagOption(args, 'json'),

@@ -14,7 +14,7 @@ import { examine, type Observer } from './examine.ts';
 import { Patient, type Surroundings } from './patient.ts';
 import type { DoctorPlan } from './plan.ts';
 import { findingLine, summaryLine, summaryOf } from './report.ts';
-import { STEPS } from './steps/index.ts';
+import { STEPS, type Step } from './steps/index.ts';
 
 /** `ip` answers in some ms, or its kernel side hangs. */
 const IP_MS = 2000;
@@ -53,10 +53,12 @@ export async function runDoctor(plan: DoctorPlan): Promise<number> {
       peer: plan.peer,
       clock: systemClock,
       surroundings: SURROUNDINGS,
+      ask: (what) => process.stderr.write(`ixy doctor: ${what}\n`),
+      over: () => session.over,
       open: (address) => takeDevice(model?.resolve(address) ?? address),
     });
-    const steps = STEPS.filter(({ dma }) => !(dma && plan.noDma));
-    const reports = await examine(patient, steps, observer(plan, session));
+    const whyNot = (step: Step): string => whyNotDone(step, plan);
+    const reports = await examine(patient, STEPS, whyNot, observer(plan, session));
     patient.close();
     const interrupted = session.over;
     const summary = summaryOf(plan.address, plan.peer, reports, interrupted);
@@ -74,13 +76,18 @@ export async function runDoctor(plan: DoctorPlan): Promise<number> {
 
 const isFatal = ({ verdict }: { readonly verdict: string }): boolean => verdict === 'unusable';
 
+/** Why the user does not get a step; '' where it is done. */
+function whyNotDone({ dma, extra }: Step, { noDma, extras }: DoctorPlan): string {
+  if (dma && noDma) return '--no-dma was given';
+  return extra === undefined || extras.includes(extra) ? '' : `--${extra} was not given`;
+}
+
 function observer(plan: DoctorPlan, session: Session): Observer {
   const { json } = plan;
   const tell = (line: string): void => {
     if (!json) session.print(line);
   };
   return {
-    over: () => session.over,
     begun: ({ number, name }) => tell(`${number}. ${name}`),
     found: (finding) => tell(findingLine(finding)),
     done: (report) => {

@@ -50,6 +50,8 @@ export interface ModelPlan {
   readonly ports: readonly PortSetup[];
   readonly directory: string;
   readonly trapAll: boolean;
+  /** VFs have the MSI-X capability. */
+  readonly msix: boolean;
   readonly macType: MacType;
   readonly silicon: Silicon;
   /** 0: no end. */
@@ -96,6 +98,10 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   interval: INTERVAL_OPTION,
   'trap-all': { type: 'boolean', help: 'share no BAR page: every register access is a message' },
+  'no-msix': {
+    type: 'boolean',
+    help: 'VFs without MSI-X, which QEMU 11.1 needs to unplug one',
+  },
   'mac-type': {
     type: 'string',
     value: 'TYPE',
@@ -150,6 +156,7 @@ export function modelPlan(args: ParsedArguments): ModelPlan {
     })),
     directory: textOption(args, 'dir') ?? '',
     trapAll: flagOption(args, 'trap-all'),
+    msix: !flagOption(args, 'no-msix'),
     macType: macType(textOption(args, 'mac-type') ?? ''),
     silicon: silicon(textOption(args, 'silicon')),
     durationSeconds: durationSeconds(args),

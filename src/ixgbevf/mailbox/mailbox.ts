@@ -37,10 +37,6 @@ export class Mailbox {
   private saved = 0;
   private pinged = false;
   private lastControl = 0;
-  /** From restart() to registered(): RSTD may be late word of the VF's own reset, and says nothing. */
-  private registering = false;
-  /** RSTD came meanwhile all the same. */
-  private resetDone = false;
 
   constructor(device: VfioDevice, clock: Clock) {
     this.device = device;
@@ -80,9 +76,7 @@ export class Mailbox {
       name,
       () => {
         const control = this.readControl();
-        // The port may have been reset, and then the request is lost: a PF that does not know this VF any more says so.
-        if ((control & RSTD) !== 0) resendAtUs = this.clock.nowUs() + RESEND_US;
-        if (this.noteReset(control)) throw this.resetError(name);
+        this.failOnReset(name, control);
         if ((control & PFSTS) !== 0) {
           const message = this.receive(name, replyWords);
           lastWord = hex(message[0]);
@@ -138,18 +132,11 @@ export class Mailbox {
     return pinged;
   }
 
-  /** Forgets all that came before: the VF registers anew. Until `registered` RSTD is no sign of a lost registration. */
+  /** Forgets all that came before: the VF registers anew. */
   restart(): void {
     this.lost = '';
     this.saved = 0;
     this.pinged = false;
-    this.registering = true;
-    this.resetDone = false;
-  }
-
-  /** The VF runs: from now on RSTD means that the PF's port was reset and has forgotten it. */
-  registered(): void {
-    this.registering = false;
   }
 
   /** True while the port's reset is under way: nobody answers. The end of one that was signalled is left to others. */
@@ -208,12 +195,8 @@ export class Mailbox {
     const registered = (word & MESSAGE.mask.CTS) !== 0;
     if (isPing(word)) {
       if (registered) this.pinged = true;
-      else if (this.lost === '') {
-        const why = this.resetDone
-          ? "the PF's port was reset"
-          : "PF withdrew this VF's registration";
-        this.lost = `${why} (message ${hex(word)})`;
-      }
+      else if (this.lost === '')
+        this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
     } else if (
       (word & MESSAGE.mask.NACK) !== 0 &&
       !registered &&
@@ -224,13 +207,15 @@ export class Mailbox {
     return word;
   }
 
-  /** @returns true where the port is, or was, reset: then the registration is lost */
-  private noteReset(control: number): boolean {
+  private noteReset(control: number): void {
+    if ((control & (RSTI | RSTD)) === 0) return;
     this.saved &= ~RSTD;
-    if (this.registering && (control & RSTD) !== 0) this.resetDone = true;
-    if ((control & (this.registering ? RSTI : RSTI | RSTD)) === 0) return false;
     this.lost = `the PF's port was reset (VFMAILBOX ${hex(control)})`;
-    return true;
+  }
+
+  private failOnReset(name: string, control: number): void {
+    this.noteReset(control);
+    if (this.lost !== '') throw this.resetError(name);
   }
 
   private resetError(name: string): MailboxError {
@@ -248,9 +233,12 @@ export class Mailbox {
       name,
       () => {
         const locked = this.tryLock();
-        if (!this.noteReset(this.lastControl)) return locked;
-        if (locked) this.release(0);
-        throw this.resetError(name);
+        const control = this.lastControl;
+        if ((control & (RSTI | RSTD)) !== 0) {
+          if (locked) this.release(0);
+          this.failOnReset(name, control);
+        }
+        return locked;
       },
       (waitedMs) =>
         `message buffer not free in ${waitedMs / 1000} s; VFMAILBOX ${hex(this.lastControl)}`,

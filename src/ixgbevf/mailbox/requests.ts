@@ -7,7 +7,6 @@ import {
   API_CODE,
   API_ORDER,
   type ApiVersion,
-  apiAtLeast,
   MAX_MULTICAST_HASHES,
   MESSAGE,
   REQUEST,
@@ -50,11 +49,10 @@ export function resetRequest(mailbox: Mailbox): ResetReply {
 /**
  * API_NEGOTIATE: the newest 1.x version that the PF takes. 1.5 is not offered: it means another mailbox transport.
  * A PF that refuses every version behaves as 1.0.
- * @param newest where to begin: what the PF took before, so that a restart does not ask for what was refused
  */
-export function negotiateApi(mailbox: Mailbox, newest: ApiVersion = '1.7'): ApiVersion {
+export function negotiateApi(mailbox: Mailbox): ApiVersion {
   for (const version of API_ORDER.toReversed()) {
-    if (version === '1.5' || !apiAtLeast(newest, version)) continue;
+    if (version === '1.5') continue;
     // Three words, as linux ixgbevf sends it.
     if (optional(mailbox, [REQUEST.API_NEGOTIATE, API_CODE[version], 0], 1)) return version;
   }
@@ -66,7 +64,10 @@ export interface QueueGrant {
   /** Queues of each kind this VF may use, 1..8. */
   readonly rxQueues: number;
   readonly txQueues: number;
-  /** Traffic classes, or non-zero where the host put the VF into a VLAN; 0 otherwise. */
+  /**
+   * Traffic classes where there are several; 1 where the host tags the VF's frames for another reason, a port VLAN or
+   * a priority; 0 where frames are as the wire has them.
+   */
   readonly trafficClasses: number;
   readonly defaultQueue: number;
 }

@@ -44,7 +44,10 @@ export const QUEUE = {
   SIZE: 5,
   /** State word of the mempool. */
   MEMPOOL: 6,
-  /** Rx: METADATA where flags, VLAN and hash of each frame go to the side tables, plus STRIP_VLAN where tags are stripped. */
+  /**
+   * Rx: METADATA where flags, VLAN and hash of each frame go to the side tables, STRIP_VLAN where tags are stripped,
+   * HOST_TAG where the tags are the host's.
+   */
   FEATURES: 7,
   /** Doubles, in COUNT_UNIT. */
   PACKETS: 4,
@@ -70,6 +73,8 @@ export type Batch = (bufs: Int32Array, from: number, n: number) => number;
 /** Bits of FEATURES. */
 export const METADATA = 1;
 export const STRIP_VLAN = 2;
+/** Frames carry a tag of the host's (port VLAN, priority, traffic classes): it is stripped and shown nowhere. */
+export const HOST_TAG = 4;
 
 /** What GATE holds for a queue that runs, one that moves nothing for now, and one that never will again. One comparison tells a negative GATE or NEXT. */
 export const OPEN = 0;

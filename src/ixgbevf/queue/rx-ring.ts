@@ -21,6 +21,7 @@ import {
   type Batch,
   COUNT_UNIT,
   type Doorbell,
+  HOST_TAG,
   METADATA,
   OPEN,
   pairOf,
@@ -39,6 +40,7 @@ const WHOLE = DD | EOP;
 /** The parts of the words 0 and 2 of a descriptor that become RX_FLAGS. */
 const INFO = RX_FLAGS.mask.RSS_TYPE | RX_FLAGS.mask.PACKET_TYPE;
 const STATUS = 0xff;
+const TAG_STATUS = RX_STATUS.mask.VP;
 const ERRORS = RX_FLAGS.mask.TCPE | RX_FLAGS.mask.IPE;
 const LENGTHS = LENGTH_TABLE >>> 1;
 const FLAGS = FLAGS_TABLE >>> 2;
@@ -76,7 +78,9 @@ export function makeRxBatch(
   const available = mempool + POOL.AVAILABLE;
   const packets = (state >> 1) + QUEUE.PACKETS;
   const octets = (state >> 1) + QUEUE.BYTES;
-  const metadata = (heap[state + QUEUE.FEATURES] & METADATA) !== 0;
+  const features = state + QUEUE.FEATURES;
+  const metadata = (heap[features] & METADATA) !== 0;
+  const hostTag = HOST_TAG;
   const i32 = views.i32;
   const refuse = refuseBatch;
   const skip = makeSkip(views, state, self, doorbell);
@@ -129,6 +133,9 @@ export function makeRxBatch(
     const top = (((highest + have) | 0) + from) | 0;
     let at = from | 0;
     let bytes = 0;
+    // What of status and VLAN the user sees: a tag of the host's is none of it.
+    const tags = metadata && (heap[features] & hostTag) !== 0 ? 0 : -1;
+    const shown = STATUS & (tags | ~TAG_STATUS);
     while (at < end) {
       const d = (descriptors + (i << 2)) | 0;
       const status = heapPlus2[d];
@@ -137,9 +144,9 @@ export function makeRxBatch(
       if (metadata) {
         const subject = heap[slots + i];
         const info = heap[d];
-        i32[FLAGS + subject] = (info & INFO) | ((status & STATUS) << 16) | (status & ERRORS);
+        i32[FLAGS + subject] = (info & INFO) | ((status & shown) << 16) | (status & ERRORS);
         i32[HASHES + subject] = heap[(d + 1) | 0];
-        u16[VLANS + subject] = heapPlus2[(d + 1) | 0] >>> 16;
+        u16[VLANS + subject] = (heapPlus2[(d + 1) | 0] >>> 16) & tags;
       }
       // The write-back overwrote the address, so the slot is written anew. A stale status would look like DD.
       heapPlus2[d] = 0;

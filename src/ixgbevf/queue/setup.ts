@@ -28,21 +28,27 @@ import {
   VFTXDCTL,
 } from '../../hw/registers.ts';
 import type { Clock } from '../../support/clock.ts';
-import { pollSteps, pollUntil } from '../../support/poll.ts';
+import { pollUntil } from '../../support/poll.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
 import { flush, instanceName, readRegister, writeRegister } from '../access.ts';
-import { armRx, armTx, clearDescriptors, type QueueMemory, STRIP_VLAN } from './memory.ts';
+import {
+  armRx,
+  armTx,
+  clearDescriptors,
+  HOST_TAG,
+  QUEUE,
+  type QueueMemory,
+  STRIP_VLAN,
+} from './memory.ts';
 
 const KIB = 1024;
 /** Header buffer that linux ixgbevf programs even where headers are not split. */
 const HEADER_BYTES = 256;
 const DEFAULT_BUFFER_BYTES = 2048;
 
+/** Silicon takes up to 100 us to stop a queue and a few ms to start one; the rest is margin. */
 const ENABLE_POLL_US = 100;
-/** Silicon takes up to 100 us to stop a queue; the rest is margin. */
-const STOP_TIMEOUT_US = 100_000;
-/** As long as linux ixgbevf and DPDK wait for a queue to start, before they log it and go on. */
-const START_TIMEOUT_US = 20_000;
+const ENABLE_TIMEOUT_US = 100_000;
 
 /**
  * From ENABLE reading 0 to the last write to memory: the datasheet asks for about 100 us (82599 DS sec 4.6.7.1.2;
@@ -65,77 +71,15 @@ export function usableBufferBytes(bufferBytes: number, headroomBytes: number): n
 }
 
 /**
- * Programs and enables tx queues, and starts those whose ENABLE reads 1 within 20 ms.
- * May be left for a while wherever it yields.
- * @returns the others: `startLate` starts them when it does
- * @throws DeviceError when a queue does not stop first
+ * Programs and enables a tx queue and posts its context descriptor.
+ * @throws DeviceError when ENABLE does not read back
  */
-export function* startTx(
-  device: VfioDevice,
-  clock: Clock,
-  queues: readonly QueueMemory[],
-): Generator<void, QueueMemory[]> {
-  for (const queue of queues) programTx(device, clock, queue);
-  return yield* startEnabled(device, clock, queues);
-}
-
-/**
- * Fills rx queues, programs and enables them, and starts those whose ENABLE reads 1 within 20 ms.
- * May be left for a while wherever it yields.
- * @returns the others: `startLate` starts them when it does
- * @throws DeviceError when a queue does not stop first; RangeError when the mempool cannot fill the ring
- */
-export function* startRx(
-  device: VfioDevice,
-  clock: Clock,
-  queues: readonly QueueMemory[],
-): Generator<void, QueueMemory[]> {
-  for (const queue of queues) programRx(device, clock, queue);
-  return yield* startEnabled(device, clock, queues);
-}
-
-/**
- * Starts those queues whose ENABLE reads 1 by now: a PF that has a VF's queues off may keep it 0 until it switches
- * them on.
- * @returns the others
- * @throws DeviceError when the device is gone
- */
-export function startLate(device: VfioDevice, queues: readonly QueueMemory[]): QueueMemory[] {
-  return queues.filter((queue) => {
-    const enabled = queueEnabled(device, queue.kind, queue.index);
-    if (enabled) writeTail(device, queue);
-    return !enabled;
-  });
-}
-
-/** Looks until all have started, 20 ms at most. */
-function* startEnabled(
-  device: VfioDevice,
-  clock: Clock,
-  queues: readonly QueueMemory[],
-): Generator<void, QueueMemory[]> {
-  flush(device);
-  const startUs = clock.nowUs();
-  let waiting = [...queues];
-  yield* pollSteps(
-    clock,
-    { what: 'ENABLE', wanted: '1', intervalUs: ENABLE_POLL_US, timeoutUs: 2 * START_TIMEOUT_US },
-    () => {
-      waiting = startLate(device, waiting);
-      return waiting.length;
-    },
-    (count) => count === 0 || clock.nowUs() - startUs >= START_TIMEOUT_US,
-  );
-  return waiting;
-}
-
-/** What a tx queue needs before it runs, but for its tail. */
-function programTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
   // SWFLSH without ENABLE stops the queue.
   writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
   flush(device);
-  awaitStop(device, clock, VFTXDCTL, q);
+  awaitEnable(device, clock, VFTXDCTL, q, false);
   clearDescriptors(queue);
   writeRegister(device, VFTDBAL, queue.iova, q);
   writeRegister(device, VFTDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -149,14 +93,26 @@ function programTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const { mask, shift } = VFTXDCTL;
   const thresholds = (PTHRESH << shift.PTHRESH) | (HTHRESH << shift.HTHRESH);
   writeRegister(device, VFTXDCTL, mask.ENABLE | thresholds, q);
+  flush(device);
+  awaitEnable(device, clock, VFTXDCTL, q, true);
+  writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, q)), q);
 }
 
-/** What an rx queue needs before it runs, buffers too, but for its tail. */
-function programRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+/** Says whether the host tags the frames of an rx queue, before the queue is started. */
+export function expectHostTag(queue: QueueMemory, tagged: boolean): void {
+  const features = queue.features | (tagged ? HOST_TAG : 0);
+  queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES] = features;
+}
+
+/**
+ * Programs and enables an rx queue, then fills it.
+ * @throws DeviceError when ENABLE does not read back; RangeError when the mempool cannot fill the ring
+ */
+export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
   writeRegister(device, VFRXDCTL, 0, q);
   flush(device);
-  awaitStop(device, clock, VFRXDCTL, q);
+  awaitEnable(device, clock, VFRXDCTL, q, false);
   clearDescriptors(queue);
   writeRegister(device, VFRDBAL, queue.iova, q);
   writeRegister(device, VFRDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -168,17 +124,13 @@ function programRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   // DROP_EN: a queue out of descriptors loses its own frames instead of blocking every VF of the port.
   writeRegister(device, VFSRRCTL, VFSRRCTL.mask.DROP_EN | bufferFormat(bufferBytes), q);
   // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
-  const strip = (queue.features & STRIP_VLAN) !== 0 ? VFRXDCTL.mask.VME : 0;
-  armRx(queue, tailWord(device, VFRDT, q));
+  const features = queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES];
+  const strip = (features & (STRIP_VLAN | HOST_TAG)) !== 0 ? VFRXDCTL.mask.VME : 0;
   writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE | strip, q);
-}
-
-/** Gives a queue that is on its descriptors. Not before: a write to the tail is lost while ENABLE reads 0. */
-function writeTail(device: VfioDevice, queue: QueueMemory): void {
-  const { kind, index, size } = queue;
-  // The rx ring was filled by armRx; see there why its last slot stays with the driver.
-  if (kind === 'rx') writeRegister(device, VFRDT, size - 1, index);
-  else writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, index)), index);
+  flush(device);
+  awaitEnable(device, clock, VFRXDCTL, q, true);
+  // The tail only now: a write to it before ENABLE reads 1 is lost.
+  writeRegister(device, VFRDT, armRx(queue, tailWord(device, VFRDT, q)), q);
 }
 
 /**
@@ -187,15 +139,12 @@ function writeTail(device: VfioDevice, queue: QueueMemory): void {
  */
 export function disableQueues(device: VfioDevice, rxCount: number, txCount: number): void {
   for (let q = 0; q < rxCount; q++) {
-    // A queue that the PF did not grant may read as anything.
     const value = readRegister(device, VFRXDCTL, q);
-    writeRegister(device, VFRXDCTL, value & VFRXDCTL.mask.VME, q);
+    writeRegister(device, VFRXDCTL, value & ~VFRXDCTL.mask.ENABLE, q);
   }
   flush(device);
   for (let q = 0; q < txCount; q++) writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
   flush(device);
-  // At the VF's next reset a PF sets ENABLE for a moment wherever anything else than 0 stands (linux ixgbe_vf_reset_event).
-  for (let q = 0; q < txCount; q++) writeRegister(device, VFTXDCTL, 0, q);
 }
 
 /**
@@ -209,8 +158,8 @@ export function awaitStopped(
   txCount: number,
 ): void {
   flush(device);
-  for (let q = 0; q < rxCount; q++) awaitStop(device, clock, VFRXDCTL, q);
-  for (let q = 0; q < txCount; q++) awaitStop(device, clock, VFTXDCTL, q);
+  for (let q = 0; q < rxCount; q++) awaitEnable(device, clock, VFRXDCTL, q, false);
+  for (let q = 0; q < txCount; q++) awaitEnable(device, clock, VFTXDCTL, q, false);
   clock.sleepUs(SETTLE_US);
 }
 
@@ -260,24 +209,27 @@ function bufferFormat(bufferBytes: number): number {
   );
 }
 
-/** Waits for ENABLE to read 0; what was written before has been flushed. */
-function awaitStop(
+/** Waits for ENABLE to read as wanted; what was written before has been flushed. */
+function awaitEnable(
   device: VfioDevice,
   clock: Clock,
   register: typeof VFRXDCTL | typeof VFTXDCTL,
   queue: number,
+  enabled: boolean,
 ): void {
   pollUntil(
     clock,
     {
       what: `${instanceName(register, queue)}.ENABLE`,
-      wanted: '0',
+      wanted: enabled ? '1' : '0',
       intervalUs: ENABLE_POLL_US,
-      timeoutUs: STOP_TIMEOUT_US,
-      advice: 'the queue may still write to memory; close the device',
+      timeoutUs: ENABLE_TIMEOUT_US,
+      advice: enabled
+        ? "the PF has not enabled this VF: is the PF's interface up, and the VF's link state not disabled on the host?"
+        : 'the queue may still write to memory; close the device',
     },
     () => readRegister(device, register, queue),
-    (value) => (value & register.mask.ENABLE) === 0,
+    (value) => ((value & register.mask.ENABLE) !== 0) === enabled,
   );
 }
 

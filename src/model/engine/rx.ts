@@ -21,9 +21,9 @@ import {
   R_BUFFER,
   R_STRIP,
   STATE_RUNNING,
+  V_HIDE_TAG,
   V_MASTER,
   V_PLAIN_RX,
-  V_PORT_VLAN,
   V_QUEUES,
   V_RX_QUEUES,
 } from '../layout.ts';
@@ -51,8 +51,8 @@ export class RxEngine implements RxPath {
   }
 
   /**
-   * Delivers one frame to a VF, with its VLAN tag stripped where the queue or a port VLAN asks for it. Parameters
-   * and result are those of RxPath.
+   * Delivers one frame to a VF, with its VLAN tag stripped where the queue asks for it, or the port VLAN is hidden.
+   * Parameters and result are those of RxPath.
    */
   deliver(v: number, w: number, length: number, tagged: number, status: number): number {
     const h = this.heap;
@@ -65,7 +65,7 @@ export class RxEngine implements RxPath {
       hash = this.hasher.hash;
     }
     if (h[q + Q_STATE] !== STATE_RUNNING || h[v + V_MASTER] === 0) return DISABLED;
-    const hidden = tagged !== 0 && h[v + V_PORT_VLAN] !== 0;
+    const hidden = tagged !== 0 && h[v + V_HIDE_TAG] !== 0;
     const strip = tagged !== 0 && (hidden || h[q + R_STRIP] !== 0);
     const bufferBytes = h[q + R_BUFFER];
     const dataLength = strip ? length - 4 : length;

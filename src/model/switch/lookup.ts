@@ -10,6 +10,7 @@ import {
   POOL_TX,
   POOL_UNTAGGED,
   POOL_VLAN_SPOOF,
+  V_HIDE_TAG,
   V_POOL,
   V_PORT_VLAN,
   V_SOURCE_OK,
@@ -117,6 +118,7 @@ export class SwitchLookup {
         (pool.vlanAntiSpoof ? POOL_VLAN_SPOOF : 0) |
         (pool.acceptance.aupe ? POOL_UNTAGGED : 0);
       h[v + V_PORT_VLAN] = pool.vmvir;
+      h[v + V_HIDE_TAG] = tables.hidesPortVlan && (pool.vmvir & 0xfff) !== 0 ? 1 : 0;
       h[v + V_SOURCE_OK] = 0;
     }
     for (let i = 0; i < ENTRIES; i++) h[this.table + (i << ENTRY_SHIFT) + E_GENERATION] = -1;

@@ -39,16 +39,24 @@ export class ConfigSpace {
   /** Bits that software can change. */
   private readonly writable = new Uint8Array(CONFIG_SIZE);
   private readonly deviceId: number;
+  private readonly msix: boolean;
   private readonly onFunctionReset: () => void;
   private readonly onBusMaster: () => void;
 
   /**
    * @param deviceId PCI device id
+   * @param msix false: there is no MSI-X capability, so a host finds no interrupts
    * @param onFunctionReset DevCtl bit 15 was written; it is to call `reset` among other things
    * @param onBusMaster COMMAND bit 2 was set
    */
-  constructor(deviceId: number, onFunctionReset: () => void, onBusMaster: () => void) {
+  constructor(
+    deviceId: number,
+    msix: boolean,
+    onFunctionReset: () => void,
+    onBusMaster: () => void,
+  ) {
     this.deviceId = deviceId;
+    this.msix = msix;
     this.onFunctionReset = onFunctionReset;
     this.onBusMaster = onBusMaster;
     this.reset();
@@ -95,9 +103,9 @@ export class ConfigSpace {
     this.bar(BAR0, BAR0_SIZE);
     this.bar(BAR3, MSIX_BAR_SIZE);
     this.word(SUBSYSTEM_VENDOR, VENDOR_INTEL, 0);
-    this.word(CAPABILITIES, MSIX, 0);
+    this.word(CAPABILITIES, this.msix ? MSIX : PCIE, 0);
     this.word(INTERRUPT_LINE, 0, 0x00ff); // pin 0: a VF has no INTx
-    this.msixCapability();
+    if (this.msix) this.msixCapability();
     this.expressCapability();
   }
 

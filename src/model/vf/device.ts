@@ -34,6 +34,8 @@ export interface VfDeviceOptions {
   readonly linkUp: () => boolean;
   /** Pages 1 and 2 are trapped too (`--trap-all`); default false. */
   readonly trapAll?: boolean;
+  /** Has the MSI-X capability; default true. */
+  readonly msix?: boolean;
   /** Which chip of the family; default 82599. */
   readonly macType?: MacType;
   /** What it plays where sources are silent; default DEFAULT_SILICON. */
@@ -77,6 +79,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     this.report = (kind, offset, detail) => recorder.violation({ kind, port, vf, offset, detail });
     this.config = new ConfigSpace(
       MAC_TYPES[options.macType ?? '82599'],
+      options.msix ?? true,
       () => this.functionReset(),
       () => this.interrupts.tick(),
     );

@@ -11,6 +11,7 @@ import { allocate, structType } from './structs.ts';
 
 /** A VF as its device fd describes it. */
 export interface DeviceFacts {
+  readonly flags: number;
   readonly resettable: boolean;
   /** MSI-X vectors. */
   readonly vectors: number;
@@ -46,7 +47,7 @@ export function deviceFacts(device: OpenFile): DeviceFacts {
   const irq = allocate('vfio_irq_info', { index: IRQ.MSIX });
   call(device, 'query MSI-X', 'VFIO_DEVICE_GET_IRQ_INFO', irq.buffer);
   const resettable = (flags & DEVICE_FLAG.RESET) !== 0;
-  return { resettable, vectors: irq.fields.count, bar0, config };
+  return { flags, resettable, vectors: irq.fields.count, bar0, config };
 }
 
 /** Whether the device has interrupts of an index; the kernel refuses to speak of ERR where a device has no PCIe. */

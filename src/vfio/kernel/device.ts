@@ -8,7 +8,13 @@ import { ERRNO } from '../../support/linux.ts';
 import type { Log } from '../../support/log.ts';
 import { native } from '../../support/native.ts';
 import { BarPages, type WindowArena } from '../bar-pages.ts';
-import { checkConfigOffset, type DmaMapping, type VfioDevice, wantedVectors } from '../device.ts';
+import {
+  checkConfigOffset,
+  type DmaMapping,
+  type VfioDevice,
+  type VfioFlags,
+  wantedVectors,
+} from '../device.ts';
 import { DmaTable } from '../dma-table.ts';
 import { HostEvents } from '../events.ts';
 import {
@@ -41,6 +47,7 @@ export class KernelDevice implements VfioDevice {
   readonly deviceId: number;
   readonly iovaRanges: readonly IovaRange[];
   readonly vectors: number;
+  readonly vfioFlags: VfioFlags;
   private readonly attachment: Attachment;
   private readonly facts: DeviceFacts;
   private readonly bar: BarPages;
@@ -94,6 +101,7 @@ export class KernelDevice implements VfioDevice {
       throw error;
     }
     this.vectors = this.facts.vectors;
+    this.vfioFlags = { device: this.facts.flags, bar0: this.facts.bar0.flags };
     // The kernel knows its own limit of mappings, and says ENOSPC.
     this.maps = new DmaTable(Number.POSITIVE_INFINITY, this.iovaRanges, attachment.file.path);
   }

@@ -8,7 +8,13 @@ import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import { type Log, silentLog } from '../../support/log.ts';
 import { BarPages, type WindowArena } from '../bar-pages.ts';
-import { checkConfigOffset, type DmaMapping, type VfioDevice, wantedVectors } from '../device.ts';
+import {
+  checkConfigOffset,
+  type DmaMapping,
+  type VfioDevice,
+  type VfioFlags,
+  wantedVectors,
+} from '../device.ts';
 import { DmaTable } from '../dma-table.ts';
 import { HostEvents } from '../events.ts';
 import { mapBarFile } from './bar-file.ts';
@@ -58,6 +64,7 @@ export class VfioUserDevice implements VfioDevice {
   readonly deviceId: number;
   readonly iovaRanges = IOVA_RANGES;
   readonly vectors: number;
+  readonly vfioFlags: VfioFlags;
   private readonly connection: Connection;
   private readonly facts: ServerFacts;
   private readonly bar: BarPages;
@@ -84,6 +91,7 @@ export class VfioUserDevice implements VfioDevice {
     });
     this.deviceId = facts.deviceId;
     this.vectors = facts.vectors;
+    this.vfioFlags = facts.flags;
     this.maps = new DmaTable(facts.capabilities.maxDmaMaps, IOVA_RANGES, connection.path);
     this.connected = new Array<boolean>(facts.vectors).fill(false);
     this.log = log;

@@ -7,6 +7,7 @@ import { BAR0_SIZE } from '../../hw/registers.ts';
 import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
 import type { BarFile } from '../bar-pages.ts';
+import type { VfioFlags } from '../device.ts';
 import { BUFFER_BYTES, type Connection, MAX_RECEIVED_FDS } from './connection.ts';
 import {
   type Capabilities,
@@ -32,6 +33,7 @@ import { readRegion } from './register-access.ts';
 
 /** What is known of a server and its device before it is used. */
 export interface ServerFacts {
+  readonly flags: VfioFlags;
   readonly capabilities: Capabilities;
   readonly resettable: boolean;
   /** Types of interrupt, from index 0 up. */
@@ -85,6 +87,7 @@ export function negotiate(connection: Connection): ServerFacts {
     expect(connection, false, `a BAR0 of ${BAR0_SIZE} bytes to read and write`, got);
   }
   return {
+    flags: { device: device.flags, bar0: bar0.flags },
     capabilities: version.capabilities,
     resettable: (device.flags & DEVICE_FLAG.RESET) !== 0,
     irqs: device.irqs,

@@ -22,6 +22,7 @@ describe('ixy doctor refuses with status 2 and one line', () => {
     [['model:0.0', 'model:0.1', 'model:0.2'], 'expected at most 2'],
     [['model:9.0'], 'expected ports 0 to 7'],
     [['--silicon', 'rstd=none'], '--silicon'],
+    [['--no-dma', '--load'], '--no-dma: expected no --load beside it'],
   ])('%j', async (argv, message) => {
     const { status, errors, stdout } = await run('doctor', ...argv);
     expect(errors.length).toBe(1);
@@ -71,11 +72,8 @@ describe('ixy doctor', () => {
     expect(errors.length).toBe(1);
     expect(errors[0]).toMatch(message);
     const objects = lines(stdout).map(parseLine);
-    expect(objects.map(({ step, verdict }) => [step, verdict])).toEqual([
-      [1, expect.any(String)],
-      [2, 'unusable'],
-      [undefined, 'unusable'],
-    ]);
+    const verdicts = objects.map(({ verdict }) => verdict);
+    expect(verdicts.slice(1)).toEqual(['unusable', ...Array(10).fill('skipped'), 'unusable']);
   });
 
   it('ends at a signal, says how far it came, and leaves no model behind', async () => {

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { NicOptions } from '../../../src/model/nic.ts';
+import { parseSilicon } from '../../../src/model/silicon.ts';
 import { Bench, BROADCAST, frame, macOf, OFFER, type RawVf } from '../nic-fixture.ts';
 
+const VP = 1 << 3;
 const LB = 1 << 18;
 const ELSEWHERE = [2, 0, 0, 0, 0, 7];
 
@@ -10,8 +13,12 @@ function received(vf: RawVf): number {
   return n;
 }
 
-function setUp(vfs: number, options: object = {}): { bench: Bench; vf: RawVf[] } {
-  const bench = new Bench([{ vfs, ...options }]);
+function setUp(
+  vfs: number,
+  options: object = {},
+  chip: Partial<NicOptions> = {},
+): { bench: Bench; vf: RawVf[] } {
+  const bench = new Bench([{ vfs, ...options }], chip);
   const vf = Array.from({ length: vfs }, (_, i) => bench.vf(0, i));
   for (const each of vf) {
     each.startRx();
@@ -139,8 +146,23 @@ describe('frames from the wire', () => {
     expect(bench.row(0, 0)).toMatchObject({ missedDisabled: 1 });
   });
 
-  it('hides the tag of a port VLAN', () => {
-    const { bench, vf } = setUp(1, { portVlans: [30] });
+  it.each([
+    { chip: {} },
+    { chip: { macType: 'x540' } },
+    { chip: { macType: 'x550', silicon: parseSilicon('hide-vlan=off') } },
+  ] as const)('leaves the tag of a port VLAN in the frame: $chip', ({ chip }) => {
+    const { bench, vf } = setUp(1, { portVlans: [30] }, chip);
+    const tagged = frame({ tci: 30, length: 64 });
+    bench.offer(0, tagged);
+    expect(vf[0].rxData(0, 64)).toEqual(tagged);
+    expect(vf[0].rx(0)).toEqual([0, 0, VP | 3, 64]);
+  });
+
+  it.each([
+    { chip: { macType: 'x550' } },
+    { chip: { silicon: parseSilicon('hide-vlan=on') } },
+  ] as const)('hides the tag of a port VLAN: $chip', ({ chip }) => {
+    const { bench, vf } = setUp(1, { portVlans: [30] }, chip);
     const tagged = frame({ tci: 30, length: 64 });
     bench.offer(0, tagged);
     bench.offer(0, frame());
@@ -225,15 +247,22 @@ describe('frames from a VF', () => {
     expect(bench.wires[0]?.frames).toHaveLength(1);
   });
 
-  it('inserts the port VLAN, which neighbours in it see without', () => {
-    const { bench, vf } = setUp(2, { portVlans: [30, 30] });
-    const bytes = frame({ dst: BROADCAST, src: macOf(0, 0), length: 64 });
-    transmit(bench, vf[0], bytes);
-    const out = bench.wires[0]?.frames[0]?.bytes;
-    expect(out).toEqual([...bytes.slice(0, 12), 0x81, 0, 0, 30, ...bytes.slice(12)]);
-    expect(vf[1].rxData(0, 64)).toEqual(bytes);
-    expect(vf[1].rx(0)[2]).toBe(3 | LB);
-  });
+  it.each([
+    { macType: '82599', seen: 68, status: VP },
+    { macType: 'x550', seen: 64, status: 0 },
+  ] as const)(
+    'inserts the port VLAN, which neighbours on an $macType see in $seen bytes',
+    (one) => {
+      const { macType, seen, status } = one;
+      const { bench, vf } = setUp(2, { portVlans: [30, 30] }, { macType });
+      const bytes = frame({ dst: BROADCAST, src: macOf(0, 0), length: 64 });
+      transmit(bench, vf[0], bytes);
+      const out = bench.wires[0]?.frames[0]?.bytes;
+      expect(out).toEqual([...bytes.slice(0, 12), 0x81, 0, 0, 30, ...bytes.slice(12)]);
+      expect(vf[1].rxData(0, seen)).toEqual(seen === 68 ? out : bytes);
+      expect(vf[1].rx(0)[2]).toBe(3 | LB | status);
+    },
+  );
 
   it('inserts the priority of the port VLAN, and a priority without a VLAN', () => {
     const { bench, vf } = setUp(2, { portVlans: [30, 0], portPriorities: [5, 6] });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { makePort } from '../vf-fixture.ts';
 
-function device() {
-  const port = makePort();
+function device(msix = true) {
+  const port = makePort({ msix });
   return { port, vf: port.devices[0] };
 }
 
@@ -31,6 +31,15 @@ describe('config space', () => {
     expect(vf.configRead(0x06, 2)).toBe(0x0010);
     expect(vf.configRead(0x3d, 1)).toBe(0);
     expect(vf.configRead(0x34, 1)).toBe(0x70);
+  });
+
+  it('goes straight to PCI Express where it has no MSI-X', () => {
+    const { vf } = device(false);
+    expect(vf.configRead(0x34, 1)).toBe(0xa0);
+    expect(vf.configRead(0x70, 4)).toBe(0);
+    expect(vf.configRead(0xa0, 2)).toBe(0x0010);
+    vf.functionReset();
+    expect(vf.configRead(0x34, 1)).toBe(0xa0);
   });
 
   it('COMMAND starts as 0 and takes memory, bus master and INTx disable only', () => {

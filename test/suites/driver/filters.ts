@@ -2,8 +2,10 @@
 // VLANs, port VLAN, multicast groups, the lack of promiscuous mode.
 
 import { expect, it } from 'vitest';
+import { RX_FLAGS } from '../../../src/hw/descriptors.ts';
+import { packetViews } from '../../../src/memory/packet-views.ts';
 import type { MakeHarness } from '../../support/driver-harness.ts';
-import { frame, idOf, STRANGER } from '../../support/frames.ts';
+import { frame, idOf, mac, STRANGER } from '../../support/frames.ts';
 import { useRigs } from './rig.ts';
 
 const VF0 = '02:09:c0:00:00:00';
@@ -82,7 +84,41 @@ export function filterTests(make: MakeHarness): void {
     expect(more).toEqual([]);
     expect(got.length).toBe(60);
     expect(idOf(got)).toBe(4);
+    // What a forwarder does with it: the tag that leaves is the host's, and the only one.
+    rig.send(vf, [Uint8Array.from([...mac(STRANGER), ...mac(VF0), ...got.subarray(12)])]);
+    const [back] = wire.take();
+    expect([...back.subarray(12)]).toEqual([0x81, 0x00, 0x00, 0x07, ...got.subarray(12)]);
   });
+
+  it.each([{ stripVlan: false }, { stripVlan: true }])(
+    'a tag of the host is not in the metadata either, and a VLAN chosen later is known after restart: $stripVlan',
+    async ({ stripVlan }) => {
+      const rig = rigOf({ vfs: 1 });
+      const vf = await rig.open(0, 0, { metadata: true, stripVlan });
+      const views = packetViews(vf.mempool);
+      const bufs = new Int32Array(2);
+      /** Length of the frame that arrives, VP, the entry of the VLAN table. */
+      const arrives = (vlan: number): number[] => {
+        rig.inject(0, frame({ dst: VF0, vlan, length: 64 }));
+        expect(vf.rx[0].batch(bufs, 0, 2)).toBe(1);
+        const vp = (views.flags[bufs[0]] & RX_FLAGS.mask.VP) !== 0 ? 1 : 0;
+        const seen = [views.length[bufs[0]], vp, views.vlan[bufs[0]]];
+        vf.mempool.giveBatch(bufs, 0, 1);
+        return seen;
+      };
+      const own = stripVlan ? [60, 1, 7] : [64, 1, 0];
+      vf.addVlan(7);
+      expect(arrives(7)).toEqual(own);
+      vf.removeVlan(7);
+      rig.harness.pf(0).setPortVlan(0, 7, 3);
+      vf.restart();
+      expect(arrives(0x6007)).toEqual([60, 0, 0]);
+      rig.harness.pf(0).setPortVlan(0, 0);
+      vf.restart();
+      vf.addVlan(7);
+      expect(arrives(7)).toEqual(own);
+    },
+  );
 
   it.each(['linux-6.1', 'linux-7.3', 'dpdk'] as const)(
     'a multicast frame arrives once its group was joined (%s PF)',

@@ -2,19 +2,32 @@
 
 import type { Finding } from '../finding.ts';
 import type { Patient } from '../patient.ts';
+import { events } from './events.ts';
+import { faults } from './faults.ts';
 import { host } from './host.ts';
+import { lateDma } from './late-dma.ts';
+import { load } from './load.ts';
 import { mailbox } from './mailbox.ts';
 import { queues } from './queues.ts';
+import { receive } from './receive.ts';
 import { registers } from './registers.ts';
 import { reset } from './reset.ts';
+import { transmit } from './transmit.ts';
 import { vfio } from './vfio.ts';
+
+/** Steps that are done only when they are asked for by an option of this name. */
+export type Extra = 'events' | 'faults' | 'load';
 
 /** One step. */
 export interface Step {
   readonly number: number;
   readonly name: string;
-  /** Takes memory that the device may reach: not done with --no-dma. */
+  /** The device is given memory: not done with --no-dma. */
   readonly dma: boolean;
+  /** Absent: it is always done. */
+  readonly extra?: Extra;
+  /** How long it may go on; default 5. */
+  readonly seconds?: number;
   /** Looks, and says what it finds as it finds it, so that it can be ended between two findings. */
   look(patient: Patient): AsyncGenerator<Finding>;
 }
@@ -26,4 +39,10 @@ export const STEPS: readonly Step[] = [
   { number: 4, name: 'reset', dma: false, look: reset },
   { number: 5, name: 'mailbox', dma: false, look: mailbox },
   { number: 6, name: 'queues', dma: false, look: queues },
+  { number: 7, name: 'transmit', dma: true, look: transmit },
+  { number: 8, name: 'receive', dma: true, look: receive },
+  { number: 9, name: 'late DMA', dma: true, look: lateDma },
+  { number: 10, name: 'events', dma: true, extra: 'events', seconds: 400, look: events },
+  { number: 11, name: 'faults', dma: true, extra: 'faults', look: faults },
+  { number: 12, name: 'load', dma: true, extra: 'load', seconds: 15, look: load },
 ];

@@ -20,8 +20,8 @@ import type { Patient } from '../patient.ts';
 
 const { ACK, NACK, CTS, OPCODE } = MESSAGE.mask;
 const MAX_FRAME = 1518;
-/** A PF that answers the first look takes some 100 us. */
-const LAG_US = 1000;
+/** A PF takes some 100 us, on a busy machine some ms. */
+const LAG_US = 5000;
 
 /** A device that writes down what VFMAILBOX was read as. */
 function overheard(device: VfioDevice, heard: number[]): VfioDevice {

@@ -1,0 +1,104 @@
+// Step 11: descriptors that point where nothing is mapped. The IOMMU has to refuse them: nothing goes out, nothing
+// that this process owns changes, and after a restart the VF works as before.
+
+import { DESCRIPTOR_SIZE, DTYP_DATA, TX_COMMAND, TX_STATUS } from '../../../hw/descriptors.ts';
+import { VFRDBAL, VFRDH, VFRDT, VFTDBAL, VFTDT } from '../../../hw/registers.ts';
+import { processArena } from '../../../memory/arena.ts';
+import { BUF_UNIT } from '../../../memory/layout.ts';
+import { POOL } from '../../../memory/mempool.ts';
+import { docs, type Finding, judged, skipped } from '../finding.ts';
+import { collect, frameTo, isSame, send, take } from '../frames.ts';
+import {
+  BUFFER_BYTES,
+  type Patient,
+  type RunningVf,
+  RX_RING,
+  TX_RING,
+  waitFor,
+} from '../patient.ts';
+
+/** Below everything that the arena maps: IOVA 1 MiB. */
+const UNMAPPED = 0x10_0000;
+const FRAME_BYTES = 64;
+const MAYBE_US = 50_000;
+const BOUND_US = 500_000;
+const WORDS = DESCRIPTOR_SIZE / 4;
+
+/** What the device does with addresses that are not its own. */
+export async function* faults(patient: Patient): AsyncGenerator<Finding> {
+  const { self, other, clock } = patient;
+  const what = 'descriptors outside the map';
+  const expected = 'nothing sent, nothing changed; the host logs an IOMMU fault';
+  if (other === undefined) {
+    yield skipped(what, expected, docs('9.3'), 'no PEER was named, which would see it');
+    return;
+  }
+  for (const kind of ['tx', 'rx'] as const) {
+    const before = memoryOf(self);
+    take(other);
+    if (kind === 'tx') badTx(self);
+    else badRx(self, other);
+    const { frames } = collect(kind === 'tx' ? other : self, clock, 1, MAYBE_US);
+    const changed = memoryOf(self).reduce((sum, word, i) => sum + Number(word !== before[i]), 0);
+    yield judged(
+      frames.length === 0 && changed === 0,
+      `${kind} descriptor outside the map`,
+      expected,
+      docs('9.3'),
+      `${frames.length} frames, ${changed} words of packet memory changed`,
+    );
+    self.vf.restart();
+    yield works(patient, self, other, kind);
+  }
+}
+
+/** The words of all packet buffers, as they are now. */
+function memoryOf({ mempool }: RunningVf): Int32Array {
+  const heap = processArena().views.i32;
+  const first = (heap[mempool.handle.state + POOL.FIRST] * BUF_UNIT) >>> 2;
+  return heap.slice(first, first + (mempool.count * BUFFER_BYTES) / 4);
+}
+
+/** Posts a data descriptor past the driver, whose ring is out of step until the restart. */
+function badTx({ device }: RunningVf): void {
+  const tail = device.read32(VFTDT.offset);
+  const { mask, shift } = TX_COMMAND;
+  const heap = processArena().views.i32;
+  const at = (device.read32(VFTDBAL.offset) >>> 2) + tail * WORDS;
+  const command = (DTYP_DATA << shift.DTYP) | mask.EOP | mask.IFCS | mask.RS | mask.DEXT;
+  heap.set([UNMAPPED, 0, FRAME_BYTES | command], at);
+  heap[at + 3] = TX_STATUS.mask.CC | (FRAME_BYTES << TX_STATUS.shift.PAYLEN);
+  device.write32(VFTDT.offset, (tail + 1) % TX_RING);
+}
+
+/** Turns every rx descriptor that the device has not used yet away, and has the peer send. */
+function badRx(self: RunningVf, other: RunningVf): void {
+  const { device } = self;
+  const heap = processArena().views.i32;
+  const ring = device.read32(VFRDBAL.offset) >>> 2;
+  const tail = device.read32(VFRDT.offset);
+  for (let i = device.read32(VFRDH.offset); i !== tail; i = (i + 1) % RX_RING) {
+    heap.set([UNMAPPED, 0, 0, 0], ring + i * WORDS);
+  }
+  send(other, [frameTo(self, other, FRAME_BYTES, 0)]);
+}
+
+function works({ clock }: Patient, self: RunningVf, other: RunningVf, kind: string): Finding {
+  const up = waitFor(
+    clock,
+    BOUND_US,
+    () => Number(self.vf.link().up),
+    (value) => value === 1,
+  );
+  const frame = frameTo(self, other, FRAME_BYTES, 1);
+  send(other, [frame]);
+  const { frames } = collect(self, clock, 1, BOUND_US);
+  const same = frames.length === 1 && isSame(frames[0].bytes, frame);
+  return judged(
+    up.done && same,
+    `a frame after the ${kind} fault and a restart`,
+    'arrives',
+    docs('5.1'),
+    `link ${up.done ? 'up' : 'down'}, ${same ? 'arrived' : 'lost'}`,
+  );
+}

@@ -1,0 +1,154 @@
+// Step 8: frames into the device, sent by the peer: of every kind of length, with a tag that stays and one that is
+// stripped, longer than the VF asked for, and more than its ring holds.
+
+import { RX_FLAGS } from '../../../hw/descriptors.ts';
+import { MailboxError } from '../../../support/errors.ts';
+import { docs, type Finding, hex, judged, skipped } from '../finding.ts';
+import {
+  collect,
+  drained,
+  frameTo,
+  isSame,
+  type Received,
+  send,
+  take,
+  withoutTag,
+} from '../frames.ts';
+import { type Patient, type RunningVf, RX_RING } from '../patient.ts';
+
+const BOUND_US = 500_000;
+/** Long enough for a frame that comes, and short for one that does not. */
+const MAYBE_US = 50_000;
+/** The shortest on the wire, around every power of two, the longest of an MTU of 1,500. */
+const LENGTHS: readonly number[] = [60, 61, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024, 1514];
+const SHORT = 20;
+const PADDED = 60;
+const OVERSIZE = 1600;
+const VLAN = 100;
+const AFTER = 8;
+
+/** What the driver gets into memory. */
+export async function* receive(patient: Patient): AsyncGenerator<Finding> {
+  const { subject, other, grant } = patient;
+  if (other === undefined || subject.peer === undefined) {
+    yield skipped('frames received', 'those that a peer sends', docs('7.2'), 'no PEER was named');
+    return;
+  }
+  yield* lengths(patient, other);
+  if (grant !== undefined && grant.classes !== 0) yield portVlan(patient, other);
+  yield tag(patient, other, false);
+  await patient.start(subject.address, { metadata: true, stripVlan: true });
+  yield tag(patient, other, true);
+  await patient.start(subject.address, { metadata: true });
+  yield oversize(patient, other);
+  yield emptyRing(patient, other);
+}
+
+/** Sends one frame to the patient. @returns it, and what arrived */
+function one(
+  { self, clock }: Patient,
+  other: RunningVf,
+  length: number,
+  vlan?: number,
+  boundUs = BOUND_US,
+): { sent: Uint8Array; got: Received | undefined } {
+  take(self);
+  const sent = frameTo(self, other, length, length, vlan);
+  send(other, [sent]);
+  const [got] = collect(self, clock, 1, boundUs).frames;
+  return { sent, got };
+}
+
+function* lengths(patient: Patient, other: RunningVf): Generator<Finding> {
+  const rows = LENGTHS.map((length) => {
+    const { sent, got } = one(patient, other, length);
+    return { length, got: got?.bytes.length, same: got !== undefined && isSame(got.bytes, sent) };
+  });
+  yield judged(
+    rows.every(({ same }) => same),
+    'lengths',
+    `${LENGTHS.join(', ')} bytes, unchanged, without CRC`,
+    docs('7.7'),
+    rows.map(({ got, same }) => (same ? got : `${got ?? 'none'}, other bytes`)).join(', '),
+  );
+  const { sent, got } = one(patient, other, SHORT);
+  yield judged(
+    got?.bytes.length === PADDED && isSame(got.bytes.subarray(0, SHORT), sent),
+    `a frame of ${SHORT} bytes`,
+    `padded to ${PADDED}`,
+    docs('7.7'),
+    `${got?.bytes.length ?? 'none'}`,
+  );
+}
+
+/** A tag that the PF put in front of the frame shows, or does not, by the kind of chip. */
+function portVlan(patient: Patient, other: RunningVf): Finding {
+  const { sent, got } = one(patient, other, PADDED);
+  const shown =
+    got !== undefined && ((got.flags & RX_FLAGS.mask.VP) !== 0 || !isSame(got.bytes, sent));
+  const later = patient.self.device.deviceId !== 0x10ed && patient.self.device.deviceId !== 0x1515;
+  return judged(
+    got !== undefined && shown !== later,
+    'tag of the port VLAN',
+    later ? 'hidden by an X550' : 'shown by an 82599 and an X540',
+    docs('4.7'),
+    got === undefined ? 'no frame' : `flags ${hex(got.flags)}, ${got.bytes.length} bytes`,
+    got === undefined ? {} : { silicon: `hide-vlan=${shown ? 'off' : 'on'}` },
+  );
+}
+
+function tag(patient: Patient, other: RunningVf, strip: boolean): Finding {
+  const what = `tag with VME ${Number(strip)}`;
+  const expected = strip
+    ? 'taken out, in the descriptor, VP 1'
+    : 'in the frame; VP 1, as DPDK has it';
+  const source = docs('7.7');
+  try {
+    for (const { vf } of [patient.self, other]) if (!vf.vlans.includes(VLAN)) vf.addVlan(VLAN);
+  } catch (error) {
+    if (!(error instanceof MailboxError)) throw error;
+    return skipped(what, expected, source, error.message);
+  }
+  const { sent, got } = one(patient, other, PADDED + 4, VLAN);
+  if (got === undefined) return judged(false, what, expected, source, 'no frame');
+  const isTagged = (got.flags & RX_FLAGS.mask.VP) !== 0;
+  const isRight = strip
+    ? isSame(got.bytes, withoutTag(sent)) && got.vlan === VLAN
+    : isSame(got.bytes, sent);
+  const vlan = strip ? `, tag ${got.vlan}` : '';
+  const seen = `${got.bytes.length} bytes, VP ${Number(isTagged)}${vlan}, flags ${hex(got.flags)}`;
+  return judged(isRight && isTagged, what, expected, source, seen);
+}
+
+function oversize(patient: Patient, other: RunningVf): Finding {
+  const { sent, got } = one(patient, other, OVERSIZE, undefined, MAYBE_US);
+  const whole = got !== undefined && isSame(got.bytes, sent);
+  const next = one(patient, other, PADDED);
+  const after = next.got !== undefined && isSame(next.got.bytes, next.sent);
+  return judged(
+    (got === undefined || whole) && after,
+    `${OVERSIZE} bytes, where the VF asked for ${patient.self.vf.maxFrame}`,
+    'dropped, or whole where the PF takes more; the next frame arrives',
+    docs('7.7'),
+    `${got === undefined ? 'dropped' : `${got.bytes.length} bytes, ${whole ? 'whole' : 'changed'}`}; next one ${after ? 'arrived' : 'lost'}`,
+  );
+}
+
+function emptyRing(patient: Patient, other: RunningVf): Finding {
+  const { self, clock } = patient;
+  take(self);
+  const room = RX_RING - 1;
+  const frames = Array.from({ length: 2 * RX_RING }, (_, i) => frameTo(self, other, PADDED, i));
+  send(other, frames);
+  const { left } = drained(other, clock, BOUND_US);
+  const held = collect(self, clock, room + 1, MAYBE_US).frames.length;
+  send(other, frames.slice(0, AFTER));
+  const after = collect(self, clock, AFTER, BOUND_US).frames.length;
+  return judged(
+    left === 0 && held === room && after === AFTER,
+    `${frames.length} frames for a ring of ${RX_RING} that nobody empties`,
+    `${room} kept, the others dropped without holding up the sender; ${AFTER} more arrive once it was emptied`,
+    docs('7.8'),
+    `${held} kept, ${left} still with the sender, then ${after} of ${AFTER}`,
+  );
+}
