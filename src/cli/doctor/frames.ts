@@ -8,7 +8,7 @@ import { type RunningVf, waitFor } from './patient.ts';
 /** For experiments inside one network (IEEE 802, clause 9). */
 const ETHERTYPE = [0x88, 0xb5] as const;
 const VLAN_ETHERTYPE = [0x81, 0x00] as const;
-const MACS_BYTES = 12;
+const MAC_BYTES = 6;
 /** As many as are moved in one call. */
 const BATCH = 128;
 
@@ -37,7 +37,10 @@ export function frameTo(
 
 /** The same frame without its tag. */
 export function withoutTag(frame: Uint8Array): Uint8Array {
-  return Uint8Array.from([...frame.subarray(0, MACS_BYTES), ...frame.subarray(MACS_BYTES + 4)]);
+  return Uint8Array.from([
+    ...frame.subarray(0, 2 * MAC_BYTES),
+    ...frame.subarray(2 * MAC_BYTES + 4),
+  ]);
 }
 
 /** Posts frames, at most 128. @returns how many the ring took */
@@ -51,14 +54,15 @@ export function send({ vf, mempool }: RunningVf, frames: readonly Uint8Array[]):
   return taken;
 }
 
-/** Takes what has arrived. */
-export function take({ vf, mempool }: RunningVf): Received[] {
+/** Takes what has arrived. @returns what `from` sent: a network has other frames too */
+export function take({ vf, mempool }: RunningVf, from: RunningVf): Received[] {
   const bufs = new Int32Array(BATCH);
   const views = packetViews(mempool);
   const n = vf.rx[0].batch(bufs, 0, BATCH);
   const frames = Array.from(bufs.subarray(0, n), (buf) => copy(views, buf));
   mempool.giveBatch(bufs, 0, n);
-  return frames;
+  const source = from.vf.macBytes;
+  return frames.filter(({ bytes }) => isSame(bytes.subarray(MAC_BYTES, 2 * MAC_BYTES), source));
 }
 
 function copy(views: PacketViews, buf: number): Received {
@@ -71,13 +75,19 @@ export interface Arrived {
   readonly us: number;
 }
 
-/** Receives until `count` frames are there or the time is up. */
-export function collect(to: RunningVf, clock: Clock, count: number, boundUs: number): Arrived {
+/** Receives until `count` frames of `from` are there or the time is up. */
+export function collect(
+  to: RunningVf,
+  from: RunningVf,
+  clock: Clock,
+  count: number,
+  boundUs: number,
+): Arrived {
   const frames: Received[] = [];
   const { us } = waitFor(
     clock,
     boundUs,
-    () => frames.push(...take(to)),
+    () => frames.push(...take(to, from)),
     (length) => length >= count,
   );
   return { frames, us };

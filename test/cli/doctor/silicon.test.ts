@@ -70,7 +70,7 @@ const findings = (reports: readonly StepReport[]): Finding[] =>
 function others(reports: readonly StepReport[]): string[] {
   return findings(reports)
     .filter(({ verdict }) => verdict === 'other than expected' || verdict === 'unusable')
-    .map(({ what }) => what)
+    .map(({ what, seen, verdict }) => (verdict === 'unusable' ? `${what}: ${seen}` : what))
     .filter((what) => !['memlock', 'huge pages'].includes(what));
 }
 
@@ -83,6 +83,17 @@ describe('on the default model', () => {
     expect(others(reports)).toEqual([]);
     expect(modes(reports)).toBe('rstd=now');
     expect(reports.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
+  it('so is one whose pages are all trapped, where every rule of the hardware is watched', async () => {
+    const reports = await examined({ trapAll: true });
+    expect(others(reports)).toEqual([]);
+  });
+
+  it('and one on a port where others send too', async () => {
+    const ports = [{ vfs: 2, wire: 'gen:rate=2k' }];
+    const reports = await examined({ ports });
+    expect(others(reports)).toEqual([]);
   });
 
   it('each finding says what was expected and by which source, which exists', async () => {

@@ -68,7 +68,7 @@ function watch(
 ): Late {
   const { device, mempool } = self;
   const heap = processArena().views.i32;
-  take(self);
+  take(self, other);
   // The low word of an IOVA is the offset in the arena (docs/design.md sec 4).
   const ring = device.read32(VFRDBAL.offset) >>> 2;
   const ringEnd = ring + (RX_RING * DESCRIPTOR_SIZE) / 4;

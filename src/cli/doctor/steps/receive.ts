@@ -52,10 +52,10 @@ function one(
   vlan?: number,
   boundUs = BOUND_US,
 ): { sent: Uint8Array; got: Received | undefined } {
-  take(self);
+  take(self, other);
   const sent = frameTo(self, other, length, length, vlan);
   send(other, [sent]);
-  const [got] = collect(self, clock, 1, boundUs).frames;
+  const [got] = collect(self, other, clock, 1, boundUs).frames;
   return { sent, got };
 }
 
@@ -136,18 +136,18 @@ function oversize(patient: Patient, other: RunningVf): Finding {
 
 function emptyRing(patient: Patient, other: RunningVf): Finding {
   const { self, clock } = patient;
-  take(self);
+  take(self, other);
   const room = RX_RING - 1;
   const frames = Array.from({ length: 2 * RX_RING }, (_, i) => frameTo(self, other, PADDED, i));
   send(other, frames);
   const { left } = drained(other, clock, BOUND_US);
-  const held = collect(self, clock, room + 1, MAYBE_US).frames.length;
+  const held = collect(self, other, clock, room + 1, MAYBE_US).frames.length;
   send(other, frames.slice(0, AFTER));
-  const after = collect(self, clock, AFTER, BOUND_US).frames.length;
+  const after = collect(self, other, clock, AFTER, BOUND_US).frames.length;
   return judged(
-    left === 0 && held === room && after === AFTER,
+    left === 0 && held > 0 && held <= room && after === AFTER,
     `${frames.length} frames for a ring of ${RX_RING} that nobody empties`,
-    `${room} kept, the others dropped without holding up the sender; ${AFTER} more arrive once it was emptied`,
+    `${room} kept, fewer where others send too, the rest dropped without holding up the sender; ${AFTER} more arrive once it was emptied`,
     docs('7.8'),
     `${held} kept, ${left} still with the sender, then ${after} of ${AFTER}`,
   );
