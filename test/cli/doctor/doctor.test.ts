@@ -90,6 +90,23 @@ describe('ixy doctor', () => {
     expect(existsSync(sockets)).toBe(false);
   });
 
+  it('says that the device went away under it', async () => {
+    const model = start('model', '--dir', folder, '--ports', '1', '--vfs', '2');
+    await model.line(/^ready/);
+    const running = start(
+      'doctor',
+      `vfio-user:${folder}/p0v0.sock`,
+      `vfio-user:${folder}/p0v1.sock`,
+    );
+    await running.line(/^3\. registers/);
+    model.child.kill('SIGKILL');
+    const { status, stdout, errors } = await running.end();
+    expect(status).toBe(1);
+    expect(errors.length).toBe(1);
+    expect(errors[0]).toContain('p0v0.sock');
+    expect(stdout).toMatch(/^verdict: unusable /m);
+  });
+
   it.each([['doctor'], ['doctor --json']])('%s > /dev/full is status 1', (argv) => {
     const line = `"$0" "$1" ${argv} > /dev/full`;
     const { status, stderr } = spawnSync('sh', ['-c', line, process.execPath, MAIN], {

@@ -178,6 +178,19 @@ describe('what the host does', () => {
     );
   });
 
+  it.each<[string, Partial<LocalModelOptions>, string, readonly string[]]>([
+    ['shows on an 82599', {}, 'off', []],
+    ['shows on an X540', { macType: 'x540' }, 'off', []],
+    ['on an 82599 that hides it', { silicon: 'hide-vlan=on' }, 'on', ['tag of the port VLAN']],
+  ])('a port VLAN %s', async (_what, options, hides, further) => {
+    const before = (model: LocalModel): void => {
+      for (const vf of [0, 1]) model.pf(0).setPortVlan(vf, 5);
+    };
+    const reports = await examined(options, { before });
+    expect(others(reports)).toEqual(['GET_QUEUES', ...further]);
+    expect(modes(reports)).toBe(`rstd=now,hide-vlan=${hides}`);
+  });
+
   it('that nobody did is skipped', async () => {
     const reports = await examined({}, { asked: () => {} });
     const { findings: seen = [] } = reports.find(({ name }) => name === 'events') ?? {};
