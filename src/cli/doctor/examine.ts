@@ -63,18 +63,18 @@ async function take(patient: Patient, step: Step, observer: Observer): Promise<S
   const { seconds = STEP_SECONDS } = step;
   const startUs = clock.nowUs();
   const findings: Finding[] = [];
-  const take = (finding: Finding): void => {
+  const keep = (finding: Finding): void => {
     findings.push(finding);
     observer.found(finding);
   };
   try {
     for await (const finding of step.look(patient)) {
-      take(finding);
+      keep(finding);
       // Signals and a reader that went away are seen here.
       await setImmediate();
       if (patient.subject.over()) break;
       if (clock.nowUs() - startUs < seconds * 1e6) continue;
-      take({
+      keep({
         what: 'time of this step',
         expected: `${seconds} s at most`,
         source: 'the doctor',
@@ -85,7 +85,7 @@ async function take(patient: Patient, step: Step, observer: Observer): Promise<S
     }
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    take(unusable(`${step.name}, to its end`, 'no error', 'the doctor', said));
+    keep(unusable(`${step.name}, to its end`, 'no error', 'the doctor', said));
   }
   const milliseconds = Math.round((clock.nowUs() - startUs) / 100) / 10;
   return { step: step.number, name: step.name, milliseconds, verdict: worst(findings), findings };

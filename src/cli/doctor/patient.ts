@@ -1,6 +1,7 @@
 // The device under examination, and what one step of the doctor leaves for the next: the VF as a device at
 // first, later as the driver runs it, with a peer that sends to it. Owns all of it, and gives it back.
 
+import { setImmediate } from 'node:timers/promises';
 import type { VfOptions } from '../../ixgbevf/options.ts';
 import { type IxgbeVf, openVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
@@ -174,5 +175,26 @@ export function waitFor(
     if (done(value)) return { done: true, us, looks, value };
     if (us >= boundUs) return { done: false, us, looks, value };
     if (looks > BUSY_LOOKS) clock.sleepUs(PAUSE_US);
+  }
+}
+
+/** Between two looks of a wait that may be long. */
+const REST_US = 10_000;
+
+/** As `waitFor`, for what takes seconds: signals have their turn in between, and end it. */
+export async function waitLong(
+  { clock, subject }: Patient,
+  boundUs: number,
+  look: (us: number) => number,
+  done: (value: number) => boolean,
+): Promise<Waited> {
+  const startUs = clock.nowUs();
+  for (let looks = 1; ; looks++) {
+    const us = clock.nowUs() - startUs;
+    const value = look(us);
+    if (done(value)) return { done: true, us, looks, value };
+    if (us >= boundUs || subject.over()) return { done: false, us, looks, value };
+    await setImmediate();
+    clock.sleepUs(REST_US);
   }
 }

@@ -191,6 +191,26 @@ describe('what the host does', () => {
     expect(modes(reports)).toBe(`rstd=now,hide-vlan=${hides}`);
   });
 
+  const LOST = [
+    'a frame after the tx fault and a restart',
+    'a frame after the rx fault and a restart',
+  ];
+  it.each<[string, number, readonly string[]]>([
+    [
+      'the VF',
+      0,
+      [
+        ...['GET_LINK_STATE', 'link', '1 frame at the peer', '33 frames at the peer'],
+        'VFGPTC, VFGOTC, and VFGPRC of the peer',
+      ],
+    ],
+    ['its peer', 1, ['lengths']],
+  ])('with %s disabled is gone on from', async (_who, vf, expected) => {
+    const before = (model: LocalModel): void => model.pf(0).setLinkState(vf, 'disable');
+    const reports = await examined({}, { before });
+    expect(others(reports)).toEqual([...expected, ...LOST]);
+  });
+
   it('that nobody did is skipped', async () => {
     const reports = await examined({}, { asked: () => {} });
     const { findings: seen = [] } = reports.find(({ name }) => name === 'events') ?? {};

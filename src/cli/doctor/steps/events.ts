@@ -1,14 +1,12 @@
 // Step 10: what the VF is told of what happens to its port. A person does it, since no VF can: pulls the cable,
 // sets the PF down and up, changes trust. What the driver sees is written down as it changes.
 
-import { setImmediate } from 'node:timers/promises';
 import type { Health } from '../../../ixgbevf/health.ts';
 import { docs, type Finding, judged, skipped, time } from '../finding.ts';
-import type { Patient } from '../patient.ts';
+import { type Patient, waitLong } from '../patient.ts';
 
 /** How long a person may take. */
 const PATIENCE_US = 60_000_000;
-const LOOK_US = 10_000;
 
 /** One thing to be done, and how the driver sees that it was. */
 interface Task {
@@ -83,26 +81,27 @@ export async function* events(patient: Patient): AsyncGenerator<Finding> {
 }
 
 async function follow(patient: Patient, task: Task): Promise<Finding> {
-  const { clock, subject, self } = patient;
   const { what, expected, section } = task;
-  subject.ask(task.ask);
-  const startUs = clock.nowUs();
+  patient.subject.ask(task.ask);
   const changes: string[] = [];
   let last = '';
-  for (let us = 0; us < PATIENCE_US; us = clock.nowUs() - startUs) {
-    await setImmediate();
-    if (subject.over()) return skipped(what, expected, docs(section), 'interrupted');
-    if (task.restart) restart(patient);
-    const health = self.vf.checkHealth();
-    const { link, resetReason } = health;
-    const said = `link ${link.up ? 'up' : 'down'}${resetReason === '' ? '' : `, ${resetReason}`}`;
-    if (said !== last) changes.push(`${said} at ${time(us)}`);
-    last = said;
-    if (task.seen(health)) return judged(true, what, expected, docs(section), changes.join('; '));
-    clock.sleepUs(LOOK_US);
-  }
-  const nothing = `${changes.join('; ')}; nothing else in ${time(PATIENCE_US)}`;
-  return skipped(what, expected, docs(section), nothing);
+  const { done } = await waitLong(
+    patient,
+    PATIENCE_US,
+    (us) => {
+      if (task.restart) restart(patient);
+      const health = patient.self.vf.checkHealth();
+      const { link, resetReason } = health;
+      const said = `link ${link.up ? 'up' : 'down'}${resetReason === '' ? '' : `, ${resetReason}`}`;
+      if (said !== last) changes.push(`${said} at ${time(us)}`);
+      last = said;
+      return Number(task.seen(health));
+    },
+    (seen) => seen === 1,
+  );
+  const seen = changes.join('; ');
+  if (done) return judged(true, what, expected, docs(section), seen);
+  return skipped(what, expected, docs(section), `${seen}; nothing else in ${time(PATIENCE_US)}`);
 }
 
 /** Registers both VFs again: the peer may hang on the same PF. One that is not back refuses; the next look tries again. */

@@ -8,7 +8,7 @@ import { maskInterrupts } from '../../../ixgbevf/mailbox/handshake.ts';
 import { native } from '../../../support/native.ts';
 import { docs, type Finding, judged, time } from '../finding.ts';
 import { collect, drained, frameTo, isSame, send } from '../frames.ts';
-import { type Patient, type RunningVf, waitFor } from '../patient.ts';
+import { type Patient, type RunningVf, waitFor, waitLong } from '../patient.ts';
 
 const FRAME_BYTES = 64;
 const BOUND_US = 500_000;
@@ -28,9 +28,9 @@ export async function* transmit(patient: Patient): AsyncGenerator<Finding> {
   yield interrupt(patient);
   if (subject.peer !== undefined) yield await comesUp(patient, subject.peer);
   yield await comesUp(patient, subject.address);
-  const { self, other, clock } = patient;
-  const up = waitFor(
-    clock,
+  const { self, other } = patient;
+  const up = await waitLong(
+    patient,
     LINK_US,
     () => Number(self.vf.link().up),
     (value) => value === 1,
