@@ -254,13 +254,29 @@ export const VFGOTC_MSB = register('VFGOTC_MSB', 0x2024, 'RO', {
 
 // ---- page 3: RSS, X550 and later; an 82599 VF has none of these ----
 
-export const VFMRQC = register('VFMRQC', 0x3000, 'RW');
+/** RSSEN, and what of a frame is hashed. The UDP and extension types are known from the PF's register of this layout (DPDK). */
+export const VFMRQC = register('VFMRQC', 0x3000, 'RW', {
+  fields: {
+    RSSEN: [0, 0],
+    IPV4_TCP: [16, 16],
+    IPV4: [17, 17],
+    IPV6_EX_TCP: [18, 18],
+    IPV6_EX: [19, 19],
+    IPV6: [20, 20],
+    IPV6_TCP: [21, 21],
+    IPV4_UDP: [22, 22],
+    IPV6_UDP: [23, 23],
+    IPV6_EX_UDP: [24, 24],
+  },
+});
+/** The 40 bytes of the hash key. */
 export const VFRSSRK = register('VFRSSRK', 0x3100, 'RW', {
   step: 4,
   count: 10,
 });
 /** Listed for all chips, used by no VF driver. */
 export const VFRXMEMWRAP = register('VFRXMEMWRAP', 0x3190, 'RO');
+/** 64 entries of a byte, the queue of each. */
 export const VFRETA = register('VFRETA', 0x3200, 'RW', { step: 4, count: 16 });
 
 /** The registers that every rx queue has, and every tx queue under other names. */

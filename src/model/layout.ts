@@ -26,8 +26,10 @@ export const V_POOL = 0;
 export const V_PORT_VLAN = 1;
 /** 1: the tag of a port VLAN is taken from received frames and shown nowhere (QDE.HIDE_VLAN). */
 export const V_HIDE_TAG = 5;
-/** Rx queues that RSS spreads over: 1, 2, 4 or 8. */
+/** Rx queues that frames are spread over, by RSS or by traffic class: 1 to 8. */
 export const V_QUEUES = 2;
+/** Traffic classes of the port, whose queues they go by where there are several: then there is no RSS. */
+export const V_CLASSES = 6;
 /**
  * The rx queue block of queue 0 while everything about it is plain: the only queue, running, bus mastering on, the
  * ring in one writable piece; else 0.

@@ -146,6 +146,16 @@ export interface QueueEngine extends Pick<VfFunction, 'dmaMap' | 'dmaUnmap'> {
   dmaClear(): void;
 }
 
+/** RSS registers that the VFs of X550 and later have of their own. */
+export interface OwnRss {
+  /** VFMRQC. */
+  mrqc: number;
+  /** VFRSSRK: 10 words. */
+  readonly key: Uint32Array;
+  /** VFRETA: 16 words. */
+  readonly table: Uint32Array;
+}
+
 /** The VF as its engine sees it: a live object, read at each step. */
 export interface EngineHost extends Pick<VfFunction, 'port' | 'vf' | 'barOffset'> {
   /** Queues of each kind that the PF gives this VF. */
@@ -154,6 +164,10 @@ export interface EngineHost extends Pick<VfFunction, 'port' | 'vf' | 'barOffset'
   readonly busMaster: boolean;
   /** VFPSRTYPE; its RQPL says how many queues RSS spreads over. */
   readonly psrtype: number;
+  /** Traffic classes of the port, 1 for none. */
+  readonly trafficClasses: number;
+  /** Undefined where RSS is the PF's. */
+  readonly ownRss: OwnRss | undefined;
   /** Where the engine reports interrupt causes, after the write-back that caused them. */
   readonly interrupts: { raise(cause: 'rx' | 'tx', queue: number): void };
   readonly recorder: Recorder;

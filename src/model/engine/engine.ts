@@ -10,6 +10,7 @@ import {
   type QueueRegisters,
   RX_QUEUE,
   TX_QUEUE,
+  VFMRQC,
   VFPSRTYPE,
   VFRXDCTL,
   VFTXDCTL,
@@ -24,6 +25,7 @@ import {
   QUEUE_WORDS,
   STATE_DISABLED,
   STATE_RUNNING,
+  V_CLASSES,
   V_MASTER,
   V_PLAIN_RX,
   V_QUEUES,
@@ -33,7 +35,7 @@ import {
   V_TX_RAISE,
 } from '../layout.ts';
 import type { ViolationKind } from '../recorder.ts';
-import type { EngineHost, FrameForwarder, PortCounters, QueueEngine } from '../types.ts';
+import type { EngineHost, FrameForwarder, OwnRss, PortCounters, QueueEngine } from '../types.ts';
 import { VfCounters } from './counters.ts';
 import { Iommu } from './iommu.ts';
 import type { LateDma } from './late-dma.ts';
@@ -138,6 +140,10 @@ export class VfEngine implements QueueEngine, QueueOwner {
 
   // ---- EngineVf ----
 
+  get ownRss(): OwnRss | undefined {
+    return this.host.ownRss;
+  }
+
   fault(low: number, high: number, sizeBytes: number, write: boolean): void {
     const { port, vf, recorder } = this.host;
     const iova = (high >>> 0) * TWO_32 + (low >>> 0);
@@ -154,15 +160,15 @@ export class VfEngine implements QueueEngine, QueueOwner {
   // ---- the NIC ----
 
   /**
-   * Takes in changes of ENABLE, bus mastering and the RSS queue count.
+   * Takes in changes of ENABLE, bus mastering and of how many queues frames are spread over.
    * @returns true while any queue is enabled
    */
   poll(): boolean {
     const h = this.heap;
-    const { queueLimit: limit, busMaster, psrtype } = this.host;
+    const { queueLimit: limit, busMaster, trafficClasses } = this.host;
     h[this.v + V_MASTER] = busMaster ? 1 : 0;
-    const wanted = 1 << (psrtype >>> VFPSRTYPE.shift.RQPL);
-    h[this.v + V_QUEUES] = Math.min(wanted, limit, MAX_QUEUES);
+    h[this.v + V_CLASSES] = trafficClasses;
+    h[this.v + V_QUEUES] = this.spread();
     let rx = 0;
     let tx = 0;
     for (let i = 0; i < limit; i++) {
@@ -237,6 +243,14 @@ export class VfEngine implements QueueEngine, QueueOwner {
   addCounters(counters: PortCounters): void {
     this.sync();
     this.counters.addTo(counters);
+  }
+
+  /** Rx queues that frames may go to. */
+  private spread(): number {
+    const { queueLimit: limit, psrtype, ownRss, trafficClasses } = this.host;
+    if (trafficClasses > 1) return trafficClasses;
+    if (ownRss !== undefined) return (ownRss.mrqc & VFMRQC.mask.RSSEN) !== 0 ? limit : 1;
+    return Math.min(1 << (psrtype >>> VFPSRTYPE.shift.RQPL), limit, MAX_QUEUES);
   }
 
   private switchQueue(q: number, index: number, on: boolean, registers: QueueRegisters): void {

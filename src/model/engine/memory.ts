@@ -25,13 +25,14 @@ import {
   WARN_TAIL,
 } from '../layout.ts';
 import type { ViolationKind } from '../recorder.ts';
-import type { SwitchMemory } from '../types.ts';
+import type { OwnRss, SwitchMemory } from '../types.ts';
 import type { Iommu } from './iommu.ts';
 import { makePlainLoops, type PlainLoops } from './plain-loops.ts';
 
 /** What the hot parts need of the VF that a queue belongs to. */
 export interface EngineVf {
   readonly iommu: Iommu;
+  readonly ownRss: OwnRss | undefined;
   /** Records a refused DMA access and counts it. */
   fault(low: number, high: number, sizeBytes: number, write: boolean): void;
   /** @param offset BAR0 offset of the register concerned, or -1 */

@@ -21,25 +21,34 @@ import {
   R_BUFFER,
   R_STRIP,
   STATE_RUNNING,
+  V_CLASSES,
   V_HIDE_TAG,
   V_MASTER,
   V_PLAIN_RX,
   V_QUEUES,
   V_RX_QUEUES,
+  V_SLOT,
 } from '../layout.ts';
-import { RETA_ENTRIES, retaEntry } from '../tables.ts';
-import { DELIVERED, DISABLED, FAULT, NO_DESCRIPTOR, type RxPath } from '../types.ts';
+import { RETA_ENTRIES, RSS_KEY, retaEntry } from '../tables.ts';
+import { DELIVERED, DISABLED, FAULT, NO_DESCRIPTOR, type OwnRss, type RxPath } from '../types.ts';
 import type { EngineMemory } from './memory.ts';
 import { packetType } from './offload/packet-type.ts';
-import { RssHasher } from './offload/rss.ts';
+import { PF_TYPES, RssHasher } from './offload/rss.ts';
 
 const { DD, EOP, VP } = RX_STATUS.mask;
+/** Entries of an X550 VF's own redirection table. */
+const OWN_RETA_ENTRIES = 64;
 
 /** Delivers frames to rx queues. One object a NIC. */
 export class RxEngine implements RxPath {
   private readonly memory: EngineMemory;
   private heap: Int32Array;
-  private readonly hasher = new RssHasher();
+  /** With the PF's key. */
+  private readonly pfHasher = new RssHasher(RSS_KEY);
+  /** The hasher that looked at the last frame. */
+  private hasher = this.pfHasher;
+  /** By VFs with a key of their own, and the key that each was made for. */
+  private readonly ownHashers = new Map<OwnRss, { hasher: RssHasher; key: Uint32Array }>();
 
   constructor(memory: EngineMemory) {
     this.memory = memory;
@@ -118,13 +127,37 @@ export class RxEngine implements RxPath {
     return scratch;
   }
 
-  /** Rx queue block that RSS chooses; leaves hash and type in the hasher. */
+  /** Rx queue block that RSS or the traffic class chooses; leaves hash and type in the hasher. */
   private select(v: number, w: number, length: number, tagged: number): number {
     const h = this.heap;
-    this.hasher.compute(h, w + tagged, length - (tagged << 2));
     const queues = h[v + V_QUEUES];
-    const entry = this.hasher.type === 0 ? 0 : this.hasher.hash & (RETA_ENTRIES - 1);
-    return (v + V_RX_QUEUES + retaEntry(entry, queues) * QUEUE_WORDS) | 0;
+    const own = this.memory.vfs[h[v + V_SLOT]].ownRss;
+    this.hasher = this.pfHasher;
+    let queue = 0;
+    if (h[v + V_CLASSES] > 1) {
+      this.hasher.skip();
+      // Priority n is class n, as far as there are classes.
+      queue = tagged === 0 ? 0 : Math.min(tagControl(h[w + 3]) >>> 13, queues - 1);
+    } else if (own === undefined) {
+      this.hasher.compute(h, w + tagged, length - (tagged << 2), PF_TYPES);
+      queue = retaEntry(this.hasher.hash & (RETA_ENTRIES - 1), queues);
+    } else {
+      this.hasher = this.ownHasher(own);
+      this.hasher.compute(h, w + tagged, length - (tagged << 2), own.mrqc);
+      const entry = this.hasher.hash & (OWN_RETA_ENTRIES - 1);
+      queue = (own.table[entry >> 2] >>> ((entry & 3) * 8)) & (queues - 1);
+    }
+    return (v + V_RX_QUEUES + queue * QUEUE_WORDS) | 0;
+  }
+
+  private ownHasher(own: OwnRss): RssHasher {
+    let known = this.ownHashers.get(own);
+    if (known === undefined || known.key.some((word, i) => word !== own.key[i])) {
+      const key = own.key.slice();
+      known = { hasher: new RssHasher(new Uint8Array(key.buffer)), key };
+      this.ownHashers.set(own, known);
+    }
+    return known.hasher;
   }
 
   /**

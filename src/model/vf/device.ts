@@ -3,13 +3,13 @@
 // which the PF drives. An access to a trapped page is a barrier: before it returns, the engine has taken in
 // every earlier store to the shared pages (docs/design.md, "Shared BAR pages").
 
-import { ALL_ONES, BAR0_SIZE, PAGE_SIZE, VECTORS } from '../../hw/registers.ts';
+import { ALL_ONES, BAR0_SIZE, PAGE_SIZE, VECTORS, VFMRQC } from '../../hw/registers.ts';
 import type { ArenaViews } from '../../memory/layout.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Recorder } from '../recorder.ts';
 import { DEFAULT_SILICON, MAC_TYPES, type MacType, needsTraps, type Silicon } from '../silicon.ts';
 import type { PoolTable, SwitchTables } from '../tables.ts';
-import type { EngineHost, QueueEngine, VfFunction, VfHardware } from '../types.ts';
+import type { EngineHost, OwnRss, QueueEngine, VfFunction, VfHardware } from '../types.ts';
 import { ConfigSpace } from './config-space.ts';
 import { Interrupts } from './interrupts.ts';
 import { MailboxBlock } from './mailbox-block.ts';
@@ -53,6 +53,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   readonly recorder: Recorder;
   /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
   readonly trapAll: boolean;
+  readonly ownRss: OwnRss | undefined;
   private readonly tables: SwitchTables;
   private readonly pool: PoolTable;
   private readonly config: ConfigSpace;
@@ -89,12 +90,14 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       violation: (detail: string) => this.report('mailbox-protocol', -1, detail),
     };
     this.mailbox = new MailboxBlock(events, clock, silicon);
+    if (options.macType === 'x550') this.ownRss = newOwnRss(silicon.staleMrqc);
     this.registers = new VfRegisters({
       interrupts: this.interrupts,
       mailbox: this.mailbox,
       clock,
       linkUp: options.linkUp,
       report: this.report,
+      ownRss: this.ownRss,
       softwareReset: () => this.resetVf(),
     });
     const { views } = options;
@@ -105,6 +108,10 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   get queueLimit(): number {
     return this.pool.queues;
+  }
+
+  get trafficClasses(): number {
+    return this.tables.trafficClasses;
   }
 
   get busMaster(): boolean {
@@ -263,4 +270,14 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
 function isQueuePage(offset: number): boolean {
   return offset >= PAGE_SIZE && offset < 3 * PAGE_SIZE;
+}
+
+/** @param stale they hold what a driver before set up: half of the flows go to queue 1 */
+function newOwnRss(stale: boolean): OwnRss {
+  const { RSSEN, IPV4, IPV4_TCP, IPV6, IPV6_TCP } = VFMRQC.mask;
+  return {
+    mrqc: stale ? RSSEN | IPV4 | IPV4_TCP | IPV6 | IPV6_TCP : 0,
+    key: new Uint32Array(10).fill(stale ? 0x5a6d_5a6d : 0),
+    table: new Uint32Array(16).fill(stale ? 0x0100_0100 : 0),
+  };
 }

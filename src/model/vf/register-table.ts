@@ -19,12 +19,11 @@ export interface RegisterWord {
 /** Where a finding goes: kind, BAR0 offset, sentence. */
 export type Report = (kind: ViolationKind, offset: number, detail: string) => void;
 
-/** Registers that X550 brought: an 82599 VF answers there as at an unassigned offset. */
+/** Registers that X550 brought: the VF of an earlier chip answers there as at an unassigned offset. */
 const LATER_CHIPS: readonly Register[] = [VFMRQC, VFRSSRK, VFRETA];
 
 const words = new Map<number, RegisterWord>();
 for (const register of REGISTERS) {
-  if (LATER_CHIPS.includes(register)) continue;
   const masks = Object.values(register.mask);
   const known = masks.length === 0 ? ALL_ONES : masks.reduce((all, mask) => all | mask, 0) >>> 0;
   for (let index = 0; index < register.count; index++) {
@@ -34,12 +33,20 @@ for (const register of REGISTERS) {
   }
 }
 
-/** Every word an 82599 VF has, by offset. */
+/** Every word that a VF of some chip has, by offset. */
 export const REGISTER_WORDS: ReadonlyMap<number, RegisterWord> = words;
 
-/** @returns the register at an offset that may be read, null where a read gives 0 */
-export function readable(offset: number, report: Report): RegisterWord | null {
+function find(offset: number, later: boolean): RegisterWord | undefined {
   const word = words.get(offset);
+  return word !== undefined && !later && LATER_CHIPS.includes(word.register) ? undefined : word;
+}
+
+/**
+ * @param later the chip is an X550
+ * @returns the register at an offset that may be read, null where a read gives 0
+ */
+export function readable(offset: number, report: Report, later = false): RegisterWord | null {
+  const word = find(offset, later);
   if (word === undefined) {
     report(
       'unknown-register',
@@ -55,10 +62,18 @@ export function readable(offset: number, report: Report): RegisterWord | null {
   return word;
 }
 
-/** @returns the register at an offset that takes this write, null where the write is to be dropped */
-export function writableWord(offset: number, value: number, report: Report): RegisterWord | null {
+/**
+ * @param later the chip is an X550
+ * @returns the register at an offset that takes this write, null where the write is to be dropped
+ */
+export function writableWord(
+  offset: number,
+  value: number,
+  report: Report,
+  later = false,
+): RegisterWord | null {
   const hex = `0x${(value >>> 0).toString(16)}`;
-  const word = words.get(offset);
+  const word = find(offset, later);
   if (word === undefined) {
     const at = `0x${offset.toString(16)}`;
     report('unknown-register', offset, `write of ${hex} to ${at}, where a VF has no register`);

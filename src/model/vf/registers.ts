@@ -10,7 +10,10 @@ import {
   VFLINKS,
   VFMAILBOX,
   VFMBMEM,
+  VFMRQC,
   VFPSRTYPE,
+  VFRETA,
+  VFRSSRK,
   VTEIAC,
   VTEIAM,
   VTEICR,
@@ -23,6 +26,7 @@ import {
   VTRSCINT,
 } from '../../hw/registers.ts';
 import type { Clock } from '../../support/clock.ts';
+import type { OwnRss } from '../types.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { MailboxBlock } from './mailbox-block.ts';
 import { type RegisterWord, type Report, readable, writableWord } from './register-table.ts';
@@ -37,6 +41,8 @@ export interface ControlParts {
   readonly clock: Clock;
   readonly linkUp: () => boolean;
   readonly report: Report;
+  /** Page 3 of an X550. */
+  readonly ownRss: OwnRss | undefined;
   /** VFCTRL.RST. */
   readonly softwareReset: () => void;
 }
@@ -52,18 +58,20 @@ export class VfRegisters {
   }
 
   read(offset: number): number {
-    const word = readable(offset, this.parts.report);
+    const { report, ownRss } = this.parts;
+    const word = readable(offset, report, ownRss !== undefined);
     return word === null ? 0 : this.value(word) >>> 0;
   }
 
   write(offset: number, value: number): void {
-    const word = writableWord(offset, value, this.parts.report);
+    const { report, ownRss } = this.parts;
+    const word = writableWord(offset, value, report, ownRss !== undefined);
     // Reserved bits are reported, then dropped: silicon reads them as 0.
     if (word !== null) this.store(word, (value & word.known) >>> 0);
   }
 
   private value(word: RegisterWord): number {
-    const { interrupts, mailbox, clock, linkUp } = this.parts;
+    const { interrupts, mailbox, clock, linkUp, ownRss } = this.parts;
     switch (word.register) {
       case VFLINKS:
         return linkUp() ? VFLINKS.mask.LINK_UP | (SPEED_10G << VFLINKS.shift.SPEED) : 0;
@@ -93,6 +101,12 @@ export class VfRegisters {
         return mailbox.readControl();
       case VFPSRTYPE:
         return this.headerSplitTypes;
+      case VFMRQC:
+        return ownRss?.mrqc ?? 0;
+      case VFRSSRK:
+        return ownRss?.key[word.index] ?? 0;
+      case VFRETA:
+        return ownRss?.table[word.index] ?? 0;
       default:
         // VFSTATUS and VFRXMEMWRAP: contents unknown, never all ones.
         return 0;
@@ -100,7 +114,7 @@ export class VfRegisters {
   }
 
   private store(word: RegisterWord, value: number): void {
-    const { interrupts, mailbox } = this.parts;
+    const { interrupts, mailbox, ownRss } = this.parts;
     switch (word.register) {
       case VFCTRL:
         if ((value & VFCTRL.mask.RST) !== 0) this.parts.softwareReset();
@@ -145,6 +159,15 @@ export class VfRegisters {
         break;
       case VFPSRTYPE:
         this.headerSplitTypes = value;
+        break;
+      case VFMRQC:
+        if (ownRss !== undefined) ownRss.mrqc = value;
+        break;
+      case VFRSSRK:
+        ownRss?.key.fill(value, word.index, word.index + 1);
+        break;
+      case VFRETA:
+        ownRss?.table.fill(value, word.index, word.index + 1);
         break;
       default:
         break;
