@@ -5,7 +5,7 @@
 
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DEVICE_82599_VF, VENDOR_INTEL } from '../../hw/pci.ts';
+import { VENDOR_INTEL } from '../../hw/pci.ts';
 
 /** Folders that the script covers, each by the part of the tree named beside it. */
 const PLACES = {
@@ -22,15 +22,23 @@ const REVISION = 0x01;
 const RESOURCE_FLAGS = 0x102200;
 const BAR_BYTES = 0x4000;
 
+/** A device of the tree. */
+export interface FakeDevice {
+  /** "0000:00:05.0". */
+  readonly address: string;
+  /** PCI device id. */
+  readonly deviceId: number;
+}
+
 const hex = (value: number, digits: number): string =>
   `0x${value.toString(16).padStart(digits, '0')}`;
 
 /** The first 64 bytes of config space: type 0 header without BARs, as on a VF. */
-function configHeader(): Uint8Array {
+function configHeader(deviceId: number): Uint8Array {
   const bytes = new Uint8Array(CONFIG_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint16(0x00, VENDOR_INTEL, true);
-  view.setUint16(0x02, DEVICE_82599_VF, true);
+  view.setUint16(0x02, deviceId, true);
   view.setUint16(0x06, 0x0010, true); // STATUS: has capabilities
   view.setUint32(0x08, CLASS_ETHERNET * 256 + REVISION, true);
   view.setUint16(0x2c, VENDOR_INTEL, true);
@@ -49,10 +57,12 @@ function resources(index: number): string {
 }
 
 /** A device's files; an `@` in front of the content makes it a link's target. */
-function deviceFiles(address: string, index: number): Record<string, string | Uint8Array> {
+function deviceFiles(device: FakeDevice, index: number): Record<string, string | Uint8Array> {
+  const { address, deviceId } = device;
+  const id = `${hex(VENDOR_INTEL, 4)}:${hex(deviceId, 4)}`.replaceAll('0x', '').toUpperCase();
   return {
     vendor: `${hex(VENDOR_INTEL, 4)}\n`,
-    device: `${hex(DEVICE_82599_VF, 4)}\n`,
+    device: `${hex(deviceId, 4)}\n`,
     subsystem_vendor: `${hex(VENDOR_INTEL, 4)}\n`,
     subsystem_device: '0x0000\n',
     class: `${hex(CLASS_ETHERNET, 6)}\n`,
@@ -61,8 +71,8 @@ function deviceFiles(address: string, index: number): Record<string, string | Ui
     irq: '0\n',
     enable: '1\n',
     resource: resources(index),
-    config: configHeader(),
-    uevent: `DRIVER=vfio-pci\nPCI_CLASS=20000\nPCI_ID=8086:10ED\nPCI_SLOT_NAME=${address}\n`,
+    config: configHeader(deviceId),
+    uevent: `DRIVER=vfio-pci\nPCI_CLASS=20000\nPCI_ID=${id}\nPCI_SLOT_NAME=${address}\n`,
     driver: '@../../../../bus/pci/drivers/vfio-pci',
     iommu_group: `@../../../../kernel/iommu_groups/${index + 1}`,
     subsystem: '@../../../../bus/pci',
@@ -77,11 +87,12 @@ function write(path: string, content: string | Uint8Array): void {
 
 /**
  * Writes the tree for SHADOW_SCRIPT into a folder of the caller's.
- * @param addresses PCI addresses "0000:00:05.0"; the device at place i is alone in IOMMU group i + 1
+ * @param devices the one at place i is alone in IOMMU group i + 1
  */
-export function writeFakeSysfs(folder: string, addresses: readonly string[]): void {
-  for (const [index, address] of addresses.entries()) {
-    for (const [name, content] of Object.entries(deviceFiles(address, index))) {
+export function writeFakeSysfs(folder: string, devices: readonly FakeDevice[]): void {
+  for (const [index, device] of devices.entries()) {
+    const { address } = device;
+    for (const [name, content] of Object.entries(deviceFiles(device, index))) {
       write(join(folder, 'pci-devices', address, name), content);
     }
     const group = `${index + 1}`;

@@ -12,7 +12,7 @@ const library = fileURLToPath(new URL('../../../dist/native/preload.so', import.
 const MAX_DEVICES = 64;
 
 /** A device as the program sees it. */
-interface PreloadedDevice {
+export interface PreloadedDevice {
   /** "0000:00:05.0". */
   readonly address: string;
   readonly socket: string;

@@ -5,9 +5,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openDevice } from '../../open.ts';
 import { VfioError } from '../../support/errors.ts';
-import { SHADOW_SCRIPT, writeFakeSysfs } from './fake-sysfs.ts';
-import type { PreloadPlan } from './plan.ts';
+import { silentLog } from '../../support/log.ts';
+import { type FakeDevice, SHADOW_SCRIPT, writeFakeSysfs } from './fake-sysfs.ts';
+import type { PreloadedDevice, PreloadPlan } from './plan.ts';
 
 /** unshare(1)'s options that work here: as root without a user namespace, else with one. */
 function namespaceOptions(): readonly string[] {
@@ -39,15 +41,20 @@ function temporaryFolder(): string {
   }
 }
 
-/** Runs the program to its end; signals sent to this process go on to it. @returns its status, 128 + N for signal N */
+/** Asks the server which chip it serves. @throws VfioError where nobody answers */
+async function identify({ address, socket }: PreloadedDevice): Promise<FakeDevice> {
+  const device = await openDevice(`vfio-user:${socket}`, undefined, silentLog);
+  device.close();
+  return { address, deviceId: device.deviceId };
+}
+
+/** Runs the program to its end; signals sent to this process go on to it. @returns its status, 128 + N for signal N; @throws VfioError */
 export async function runProgram({ devices, program, environment }: PreloadPlan): Promise<number> {
+  const known = await Promise.all(devices.map(identify));
   const options = namespaceOptions();
   const folder = temporaryFolder();
   try {
-    writeFakeSysfs(
-      folder,
-      devices.map(({ address }) => address),
-    );
+    writeFakeSysfs(folder, known);
     // Only the program itself gets the library: what mounts the tree has no use for it.
     const settings = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
     const child = spawn(

@@ -1,9 +1,9 @@
 // `ixy preload` as a command: what it refuses, what the program finds under /sys and /dev, and
 // that nothing of it is seen outside. The VFIO calls themselves: test/native/preload.test.ts.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,21 +11,33 @@ import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vit
 
 const ixy = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 const NOBODY = 65534;
+const SOCKETS = ['p0v0.sock', 'p1v9.sock'];
 let folder: string;
-const servers: Server[] = [];
+let model: ChildProcess;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ixy-cli-preload-'));
   chmodSync(folder, 0o755);
-  for (const name of ['p0v0.sock', 'p1v9.sock']) {
-    const server = createServer();
-    servers.push(server);
-    await new Promise<void>((resolve) => server.listen(join(folder, name), resolve));
+  const args = [ixy, 'model', '--dir', folder, '--ports', '2', '--vfs', '10', '--mac-type', 'x540'];
+  model = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise<void>((resolve, reject) => {
+    let said = '';
+    model.stdout?.on('data', (chunk) => {
+      said += chunk;
+      if (said.includes('ready')) resolve();
+    });
+    model.once('exit', () => reject(new Error(`the model ended: ${said}`)));
+  });
+  for (const name of readdirSync(folder)) {
+    if (SOCKETS.includes(name)) chmodSync(join(folder, name), 0o777);
+    else rmSync(join(folder, name));
   }
 });
 
-afterAll(() => {
-  for (const server of servers) server.close();
+afterAll(async () => {
+  const over = once(model, 'exit');
+  model.kill();
+  await over;
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -77,8 +89,8 @@ describe('a program under ixy preload', () => {
     test -c /dev/null && test -c /dev/ptmx && echo devices
     exit 7`;
   const SEEN = [
-    '0000:c0:00.0 0x8086 0x10ed 0x020000 1 vfio-pci 64',
-    '0000:c1:01.1 0x8086 0x10ed 0x020000 2 vfio-pci 64',
+    '0000:c0:00.0 0x8086 0x1515 0x020000 1 vfio-pci 64',
+    '0000:c1:01.1 0x8086 0x1515 0x020000 2 vfio-pci 64',
     '1 2 vfio N',
     '0000:c1:01.1',
     'devices',
@@ -93,7 +105,7 @@ describe('a program under ixy preload', () => {
     expect(stdout).toBe(SEEN);
     expect(status).toBe(7);
     expect(outside()).toEqual(before);
-    expect(readdirSync(folder).sort()).toEqual(['p0v0.sock', 'p1v9.sock']);
+    expect(readdirSync(folder).sort()).toEqual(SOCKETS);
   });
 
   it('may be an ordinary user’s', (context) => {
