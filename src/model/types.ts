@@ -166,6 +166,8 @@ export interface EngineHost extends Pick<VfFunction, 'port' | 'vf' | 'barOffset'
   readonly psrtype: number;
   /** Traffic classes of the port, 1 for none. */
   readonly trafficClasses: number;
+  /** RXDCTL.RLPML exists: X540 and later. */
+  readonly limitsFrames: boolean;
   /** Undefined where RSS is the PF's. */
   readonly ownRss: OwnRss | undefined;
   /** Where the engine reports interrupt causes, after the write-back that caused them. */

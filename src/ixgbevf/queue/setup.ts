@@ -4,12 +4,14 @@
 // store reads back at once, so a VFSTATUS read goes before every read-back that is trusted.
 
 import { at, type Register } from '../../hw/define.ts';
+import { VF_DEVICES } from '../../hw/pci.ts';
 import {
   DESCTYPE_ADVANCED_ONE_BUFFER,
   MAX_QUEUES,
   PAGE_SIZE,
   VFDCA_RXCTRL,
   VFDCA_TXCTRL,
+  VFMRQC,
   VFPSRTYPE,
   VFRDBAH,
   VFRDBAL,
@@ -185,13 +187,15 @@ export function writeQueueDefaults(device: VfioDevice): void {
 }
 
 /**
- * Tells RSS how many queues this VF spreads over, and header split its header types as both drivers do.
+ * Tells RSS how many queues this VF spreads over, and header split its header types as both drivers do. RSS of an
+ * X550's VF is its own, and off: a driver before may have left it on (linux ixgbevf_setup_vfmrqc).
  * @param rxQueues 1, 2, 4 or 8
  */
 export function writePacketTypes(device: VfioDevice, rxQueues: number): void {
   const { TCP, UDP, IPV4, IPV6, L2 } = VFPSRTYPE.mask;
   const spread = Math.log2(rxQueues) << VFPSRTYPE.shift.RQPL;
   writeRegister(device, VFPSRTYPE, TCP | UDP | IPV4 | IPV6 | L2 | spread);
+  if (VF_DEVICES[device.deviceId].ownRss) writeRegister(device, VFMRQC, 0);
 }
 
 /** True when the queue is enabled as far as the device says. */

@@ -66,6 +66,8 @@ export interface EngineParts {
 /** The datapath of one VF: its register words, its IOMMU, its queues. */
 export class VfEngine implements QueueEngine, QueueOwner {
   readonly iommu = new Iommu();
+  readonly ownRss: OwnRss | undefined;
+  readonly limitsFrames: boolean;
   readonly block: number;
   readonly bar: number;
   /** Bit q: rx or tx queue q is enabled, as of the last poll. */
@@ -80,6 +82,8 @@ export class VfEngine implements QueueEngine, QueueOwner {
 
   constructor(host: EngineHost, parts: EngineParts) {
     this.host = host;
+    this.ownRss = host.ownRss;
+    this.limitsFrames = host.limitsFrames;
     this.parts = parts;
     this.block = parts.block;
     this.v = parts.block;
@@ -139,10 +143,6 @@ export class VfEngine implements QueueEngine, QueueOwner {
   }
 
   // ---- EngineVf ----
-
-  get ownRss(): OwnRss | undefined {
-    return this.host.ownRss;
-  }
 
   fault(low: number, high: number, sizeBytes: number, write: boolean): void {
     const { port, vf, recorder } = this.host;
@@ -247,9 +247,9 @@ export class VfEngine implements QueueEngine, QueueOwner {
 
   /** Rx queues that frames may go to. */
   private spread(): number {
-    const { queueLimit: limit, psrtype, ownRss, trafficClasses } = this.host;
+    const { queueLimit: limit, psrtype, trafficClasses } = this.host;
     if (trafficClasses > 1) return trafficClasses;
-    if (ownRss !== undefined) return (ownRss.mrqc & VFMRQC.mask.RSSEN) !== 0 ? limit : 1;
+    if (this.ownRss !== undefined) return (this.ownRss.mrqc & VFMRQC.mask.RSSEN) !== 0 ? limit : 1;
     return Math.min(1 << (psrtype >>> VFPSRTYPE.shift.RQPL), limit, MAX_QUEUES);
   }
 

@@ -54,6 +54,7 @@ export interface QueueOwner extends EngineVf {
   readonly block: number;
   /** Heap word of BAR0. */
   readonly bar: number;
+  readonly limitsFrames: boolean;
 }
 
 /** Takes in the set-up of rx queue `index`, whose block is at heap word q. */
@@ -73,7 +74,7 @@ export function enableRx(vf: QueueOwner, q: number, index: number): void {
   if (type !== DESCTYPE_ADVANCED_ONE_BUFFER) {
     refuse(vf, q, offset, `VFSRRCTL ${index}: DESCTYPE expected 1, got ${type}`);
   }
-  if ((control & VFRXDCTL.mask.RLPML_EN) !== 0) {
+  if ((control & VFRXDCTL.mask.RLPML_EN) !== 0 && !vf.limitsFrames) {
     const detail = `VFRXDCTL ${index}: RLPML_EN expected 0 on an 82599`;
     vf.violation('ring-setup', at(VFRXDCTL, index), detail);
   }

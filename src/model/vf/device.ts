@@ -53,6 +53,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   readonly recorder: Recorder;
   /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
   readonly trapAll: boolean;
+  readonly limitsFrames: boolean;
   readonly ownRss: OwnRss | undefined;
   private readonly tables: SwitchTables;
   private readonly pool: PoolTable;
@@ -90,6 +91,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       violation: (detail: string) => this.report('mailbox-protocol', -1, detail),
     };
     this.mailbox = new MailboxBlock(events, clock, silicon);
+    this.limitsFrames = (options.macType ?? '82599') !== '82599';
     if (options.macType === 'x550') this.ownRss = newOwnRss(silicon.staleMrqc);
     this.registers = new VfRegisters({
       interrupts: this.interrupts,
@@ -101,8 +103,16 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       softwareReset: () => this.resetVf(),
     });
     const { views } = options;
-    const { pool, report } = this;
-    this.queues = new QueueRegisters({ barOffset, views, pool, clock, silicon, report });
+    const { pool, report, limitsFrames } = this;
+    this.queues = new QueueRegisters({
+      barOffset,
+      views,
+      pool,
+      clock,
+      silicon,
+      limitsFrames,
+      report,
+    });
     this.engine = options.engine(this);
   }
 

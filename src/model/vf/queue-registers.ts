@@ -49,6 +49,8 @@ export interface QueueRegisterParts {
   readonly pool: PoolTable;
   readonly clock: Clock;
   readonly silicon: Silicon;
+  /** RXDCTL.RLPML exists. */
+  readonly limitsFrames: boolean;
   readonly report: Report;
 }
 
@@ -163,7 +165,8 @@ export class QueueRegisters {
     if (word.index >= this.pool.queues) {
       complain(`enabled, but the PF gives this VF ${this.pool.queues} queues`);
     }
-    if (ring === RX_QUEUE && (value & VFRXDCTL.mask.RLPML_EN) !== 0) {
+    const limit = ring === RX_QUEUE && (value & VFRXDCTL.mask.RLPML_EN) !== 0;
+    if (limit && !this.parts.limitsFrames) {
       complain('RLPML_EN set, which an 82599 does not have');
     }
   }

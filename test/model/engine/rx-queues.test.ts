@@ -97,3 +97,15 @@ it('gives frames of a priority to the queue of its traffic class, whatever RQPL 
   bench.offer(0, of(1));
   expect(seen()[1]).toBeDefined();
 });
+
+it.each([
+  { macType: '82599', kinds: ['ring-setup'] },
+  { macType: 'x540', kinds: [] },
+] as const)('RLPML_EN on an $macType is recorded as $kinds', ({ macType, kinds }) => {
+  const bench = new Bench([{ vfs: 1 }], { macType });
+  const vf = bench.vf(0, 0);
+  vf.startRx();
+  vf.setWord(0x1028, (1 << 25) | (1 << 15) | 1536);
+  bench.nic.step(1);
+  expect(bench.nic.recorder.violations.map(({ kind }) => kind)).toEqual(kinds);
+});
