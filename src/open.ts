@@ -11,7 +11,9 @@ import type { VfioDevice } from './vfio/device.ts';
 import { VfioUserDevice } from './vfio/user/client.ts';
 
 /** How to open a device. */
-export interface OpenOptions extends VfOptions {
+export interface OpenOptions extends Omit<VfOptions, 'reopen'> {
+  /** With `recover`: a device that was removed is opened again once its address is there again. Default false. */
+  readonly waitForDevice?: boolean;
   /** The model that `model:P.V` addresses mean. */
   readonly model?: LocalModel;
 }
@@ -45,6 +47,12 @@ export async function openDevice(
   }
 }
 
+/** The start of a device is over: what it is asked from here on has deadlines of its own. */
+function started(device: VfioDevice): VfioDevice {
+  if (device instanceof VfioUserDevice) device.started();
+  return device;
+}
+
 /**
  * Opens a VF and starts its queues.
  * @param address "0000:03:10.0", "vfio-user:/path/to.sock" or "model:0.0"
@@ -52,10 +60,16 @@ export async function openDevice(
  *   device cannot be had or does not come up; nothing stays open then
  */
 export async function open(address: string, options: OpenOptions = {}): Promise<IxgbeVf> {
-  const { model, ...vfOptions } = options;
-  const device = await openDevice(address, model, options.log ?? silentLog);
-  const vf = await openVf(device, processArena(), vfOptions);
-  if (device instanceof VfioUserDevice) device.started();
+  const { model, waitForDevice = false, ...vfOptions } = options;
+  const again = (): Promise<VfioDevice> => openDevice(address, model, options.log ?? silentLog);
+  const device = await again();
+  const reopen = async (): Promise<VfioDevice> => started(await again());
+  const vf = await openVf(
+    device,
+    processArena(),
+    waitForDevice ? { ...vfOptions, reopen } : vfOptions,
+  );
+  started(device);
   return vf;
 }
 

@@ -150,6 +150,12 @@ export function intervalSeconds(args: ParsedArguments): number {
   throw new UsageError(`--interval: expected seconds from 0 to 3600, got '${text}'`);
 }
 
+/** The option of a command whose devices may be taken from it while it runs. */
+export const WAIT_OPTION: OptionSpec = {
+  type: 'boolean',
+  help: 'wait for a device that is removed, and go on when it is back, instead of ending',
+};
+
 /** True where the flag was given. */
 export function flagOption(args: ParsedArguments, name: string): boolean {
   return args.values[name] === true;

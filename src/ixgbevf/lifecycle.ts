@@ -10,14 +10,16 @@ import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { flush, writeRegister } from './access.ts';
+import type { DeviceSlot } from './device-slot.ts';
 import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
 import { Filters } from './mailbox/filters.ts';
 import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
-import type { VfSettings } from './options.ts';
+import { checkDevice, type VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
+import { countUnread, countUnsent } from './queue/leftovers.ts';
 import type { QueueMemory } from './queue/memory.ts';
 import {
   awaitStopped,
@@ -45,7 +47,7 @@ export type LifeState = 'running' | 'stopped' | 'down' | 'removed' | 'closed';
 
 /** The parts of a VF and how they start and end together. */
 export class Lifecycle {
-  readonly device: VfioDevice;
+  readonly device: DeviceSlot;
   readonly settings: VfSettings;
   readonly mailbox: Mailbox;
   readonly monitor: LinkMonitor;
@@ -60,7 +62,7 @@ export class Lifecycle {
   /** After the device was given back: whether its memory may be freed. */
   private certain = false;
 
-  constructor(device: VfioDevice, settings: VfSettings, memory: VfMemory) {
+  constructor(device: DeviceSlot, settings: VfSettings, memory: VfMemory) {
     this.device = device;
     this.settings = settings;
     this.memory = memory;
@@ -113,6 +115,8 @@ export class Lifecycle {
     this.state = 'down';
     closeGates(this.queues, this.clock, LEAVE_US);
     this.stopQueues();
+    countUnsent(this.device, this.memory.tx);
+    countUnread(this.memory.rx);
     disarmAll(this.memory);
     this.state = 'stopped';
   }
@@ -158,6 +162,23 @@ export class Lifecycle {
     this.certain = this.clock.within(REMOVE_US, () => this.giveBack());
   }
 
+  /**
+   * Takes a device that came back in the place of the one that was removed. The VF is down then.
+   * @throws DeviceError where it is no VF of this family; it is closed then
+   */
+  replace(device: VfioDevice): void {
+    try {
+      checkDevice(device);
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+    this.device.current = device;
+    this.state = 'down';
+    // Its counters begin anew, which must not be taken for a wrap.
+    this.mailbox.lost = 'the device was removed';
+  }
+
   /** Stops the VF and gives everything back. Idempotent; works, as far as it goes, on a device that is gone. */
   close(): void {
     if (this.state === 'closed') return;
@@ -176,6 +197,7 @@ export class Lifecycle {
     const { device, memory } = this;
     const left = this.attempt('stop threads', () => closeGates(this.queues, this.clock, LEAVE_US));
     const stopped = this.attempt('stop queues', () => this.stopQueues());
+    if (left) countUnsent(device, memory.tx);
     this.attempt('reset VF', () => {
       maskInterrupts(device);
       writeRegister(device, VFCTRL, VFCTRL.mask.RST);
@@ -187,6 +209,7 @@ export class Lifecycle {
     const certain = stopped || this.attempt('close device', () => device.close());
     this.attempt('detach arena', () => memory.arena.detach(device));
     this.attempt('close device', () => device.close());
+    if (left && certain) countUnread(memory.rx);
     return left && certain;
   }
 
@@ -198,7 +221,10 @@ export class Lifecycle {
     const { device, mailbox, settings, memory, clock } = this;
     const { log } = settings;
     closeGates(this.queues, clock, LEAVE_US);
+    disableQueues(device, settings.rxQueues, settings.txQueues);
+    countUnsent(device, memory.tx);
     resetVf(device, mailbox, clock);
+    countUnread(memory.rx);
     disarmAll(memory);
     yield;
     const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };

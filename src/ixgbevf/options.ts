@@ -59,13 +59,20 @@ export interface VfOptions {
    * Looks after the VF by itself: see IxgbeVf.on(). The main thread must come back to its event loop for that. Default false.
    */
   readonly recover?: boolean;
+  /**
+   * Opens the device again after it was removed, or throws while it is not there; asked four times a second where
+   * `recover` is true. The VF then goes on with the same queues, buffers and counters. Default: it stays removed.
+   */
+  readonly reopen?: () => Promise<VfioDevice>;
   readonly clock?: Clock;
   readonly log?: Log;
 }
 
 /** Options with every default filled in. */
 export interface VfSettings
-  extends Required<Omit<VfOptions, 'mempool' | 'txMempool' | 'metadata' | 'stripVlan' | 'mac'>> {
+  extends Required<
+    Omit<VfOptions, 'mempool' | 'txMempool' | 'metadata' | 'stripVlan' | 'mac' | 'reopen'>
+  > {
   /** Empty: to be made. */
   readonly mempools: readonly Mempool[];
   /** Empty: as `mempools`. */
@@ -73,6 +80,7 @@ export interface VfSettings
   /** METADATA, STRIP_VLAN of every rx queue. */
   readonly features: number;
   readonly mac: MacBytes | undefined;
+  readonly reopen: (() => Promise<VfioDevice>) | undefined;
 }
 
 /**
@@ -93,6 +101,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     mac,
     stuckAfterMs = 1000,
     recover = false,
+    reopen,
     clock = systemClock,
     log = silentLog,
     ...unknown
@@ -100,7 +109,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
   refuseUnknown(
     'options',
     unknown,
-    'rxQueues, txQueues, rxRingSize, txRingSize, mempool, txMempool, maxFrame, metadata, stripVlan, mac, stuckAfterMs, recover, clock, log',
+    'rxQueues, txQueues, rxRingSize, txRingSize, mempool, txMempool, maxFrame, metadata, stripVlan, mac, stuckAfterMs, recover, reopen, clock, log',
   );
   checkInteger('rxQueues', rxQueues, 1, MAX_QUEUES);
   checkInteger('txQueues', txQueues, 1, MAX_QUEUES);
@@ -146,6 +155,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     mac: mac === undefined ? undefined : parseStationMac('mac', mac),
     stuckAfterMs,
     recover,
+    reopen,
     clock,
     log,
   };

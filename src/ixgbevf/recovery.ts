@@ -6,20 +6,20 @@
 import { EventEmitter } from 'node:events';
 import { ALL_ONES, VFSTATUS } from '../hw/registers.ts';
 import { MailboxError, VfioError } from '../support/errors.ts';
-import { DEVICE_EVENT } from '../vfio/device.ts';
+import { DEVICE_EVENT, type VfioDevice } from '../vfio/device.ts';
 import { disabledQueue } from './health.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { LinkState } from './link.ts';
 
 /** What a VF that recovers by itself tells, by name. */
 export interface VfEvents {
-  /** The link went up or down, or its speed changed. */
+  /** The link as it is at the first look; then, whenever it went up or down or its speed changed. */
   link: [link: LinkState];
   /** The host took the VF's queues away; they move nothing until `restarted`. The reason, in a sentence. */
   reset: [reason: string];
-  /** The VF runs as it did before, after so many milliseconds since `reset`. */
+  /** The VF runs as it did before, after so many milliseconds since `reset` or `removed`. */
   restarted: [tookMs: number];
-  /** The device is gone and was given back; what is left to do is close(). The reason, in a sentence. */
+  /** The device is gone and was given back; what is left to do is close(), unless it is awaited. Why, in a sentence. */
   removed: [reason: string];
   /** A restart failed in a way that only a person can mend, told once and tried on; or an error of the device. */
   error: [error: Error];
@@ -36,6 +36,8 @@ const LOOK_US = 40_000;
 /** Between two attempts where the PF does not answer, and where it refuses. */
 const SILENT_US = 200_000;
 const REFUSED_US = 1_000_000;
+/** Between two attempts to open a device that was removed. */
+const ABSENT_US = 250_000;
 /** A function that reads as all ones for so long is not in a reset any more. */
 const GONE_US = 500_000;
 
@@ -50,6 +52,8 @@ export class Recovery {
   private troubleUs: number | undefined;
   private steps: Generator<void> | undefined;
   private againUs = 0;
+  /** A device that was opened again and is to take its place. */
+  private returned: VfioDevice | undefined;
   /** Since when the function answers with all ones. */
   private goneUs: number | undefined;
   private link: LinkState | undefined;
@@ -72,8 +76,8 @@ export class Recovery {
   /** Looks ten times a second from now on, as long as something else keeps the process alive. */
   start(): void {
     const again = (): void => {
-      const { state } = this.life;
-      if (state === 'closed' || state === 'removed') return;
+      const { state, settings } = this.life;
+      if (state === 'closed' || (state === 'removed' && settings.reopen === undefined)) return;
       try {
         this.look();
       } finally {
@@ -81,6 +85,12 @@ export class Recovery {
       }
     };
     setTimeout(again, WATCH_MS).unref();
+  }
+
+  /** The VF was closed: a device that came back for it is, too. */
+  close(): void {
+    this.returned?.close();
+    this.returned = undefined;
   }
 
   /** Looks at the VF and does what is due, for 50 ms at most. Throws nothing but what a listener throws. */
@@ -91,9 +101,9 @@ export class Recovery {
 
   private work(): void {
     const { life } = this;
-    if (life.state === 'closed' || life.state === 'removed') return;
     try {
-      if (this.heardOfRemoval()) return;
+      if (life.state === 'removed') this.awaitReturn();
+      if (life.state === 'closed' || life.state === 'removed' || this.heardOfRemoval()) return;
       // Somebody else restarted it.
       if (life.state === 'running' && this.steps === undefined) this.troubleUs = undefined;
       if (this.troubleUs === undefined) this.watch();
@@ -114,6 +124,29 @@ export class Recovery {
       this.remove(`${address}: its host asks for the device back`);
     }
     return events !== 0;
+  }
+
+  /** Looks whether a device that was removed has come back. */
+  private awaitReturn(): void {
+    const { clock, settings } = this.life;
+    if (this.returned !== undefined) {
+      const device = this.returned;
+      this.returned = undefined;
+      this.life.replace(device);
+      this.againUs = 0;
+    } else if (settings.reopen !== undefined && clock.nowUs() >= this.againUs) {
+      // Nothing is asked again before this has been answered.
+      this.againUs = Number.POSITIVE_INFINITY;
+      settings.reopen().then(
+        (device) => {
+          if (this.life.state === 'removed') this.returned = device;
+          else device.close();
+        },
+        () => {
+          this.againUs = clock.nowUs() + ABSENT_US;
+        },
+      );
+    }
   }
 
   /** A VF that its user stopped is left alone. */
@@ -200,7 +233,11 @@ export class Recovery {
 
   private remove(reason: string): void {
     this.steps = undefined;
+    this.goneUs = undefined;
+    this.againUs = this.life.clock.nowUs() + ABSENT_US;
+    if (this.life.state === 'removed') return;
     this.life.remove();
+    this.troubleUs = this.life.clock.nowUs();
     this.tellLink({ up: false, speedMbps: 0, enabled: this.life.monitor.enabled });
     this.tell('removed', reason);
   }
@@ -219,8 +256,7 @@ export class Recovery {
   private tellLink(link: LinkState): void {
     const before = this.link;
     this.link = link;
-    if (before === undefined) return;
-    if (before.up === link.up && before.speedMbps === link.speedMbps) return;
+    if (before?.up === link.up && before.speedMbps === link.speedMbps) return;
     this.tell('link', link);
   }
 }

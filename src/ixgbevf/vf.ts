@@ -9,6 +9,7 @@ import type { Mempool } from '../memory/mempool.ts';
 import { VfioError } from '../support/errors.ts';
 import { formatMac, parseStationMac } from '../support/mac.ts';
 import type { VfioDevice } from '../vfio/device.ts';
+import { DeviceSlot } from './device-slot.ts';
 import { disabledQueue, type Health } from './health.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { LinkState } from './link.ts';
@@ -96,7 +97,7 @@ export class IxgbeVf {
     return this.life.state === 'closed';
   }
 
-  /** True once the device was given back because it is gone, or its host wants it; close() is left to do. */
+  /** True while the device is given back because it is gone, or its host wants it. */
   get removed(): boolean {
     return this.life.state === 'removed';
   }
@@ -234,6 +235,7 @@ export class IxgbeVf {
   close(): void {
     if (this.closed) return;
     this.life.close();
+    this.recovery.close();
     for (const queue of [...this.rx, ...this.tx]) queue.release();
   }
 
@@ -279,7 +281,8 @@ export async function openVf(
 }
 
 /** Everything that needs no register. Where it fails there is nothing to stop: memory and device are given back. */
-async function assemble(device: VfioDevice, arena: Arena, options: VfOptions): Promise<IxgbeVf> {
+async function assemble(given: VfioDevice, arena: Arena, options: VfOptions): Promise<IxgbeVf> {
+  const device = new DeviceSlot(given);
   let settings: VfSettings | undefined;
   let memory: VfMemory | undefined;
   try {

@@ -92,7 +92,7 @@ it('forwards 10,000 mixed frames in order and byte for byte, and counts what the
   const inState = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
   const [low, high] = macToWords(Uint8Array.from(PEER));
   arena.views.i32.set([low, high, 1], outState);
-  const forward = makeForward({
+  const { forward } = makeForward({
     rx: a.rx[0],
     tx: b.tx[0],
     mempool: shared,

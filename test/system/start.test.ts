@@ -16,7 +16,7 @@ const BATCH = 32;
 
 const DEVICE_FIELDS = [
   ...['device', 'link', 'rxPackets', 'rxBytes', 'txPackets', 'txBytes'],
-  ...['rxMpps', 'txMpps', 'txDropped', 'rxMissed'],
+  ...['rxMpps', 'txMpps', 'txDropped', 'rxMissed', 'restarts', 'lost'],
 ];
 const PORT_FIELDS = [
   ...['port', 'vf', 'offered', 'delivered', 'missedNoDescriptor', 'missedDisabled', 'spoofed'],

@@ -5,6 +5,7 @@ import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import { open } from '../../open.ts';
 import { closeFile, createFile } from '../../support/pcap/output.ts';
+import { followDevice, recovering } from '../run/follow-device.ts';
 import { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
@@ -90,9 +91,12 @@ export async function runDump(plan: DumpPlan): Promise<number> {
   try {
     model = await HostedModel.startFor(plan, session, note);
     warnOfFewCpus(model === undefined ? 1 : 2);
-    vf = await open(model?.resolve(plan.address) ?? plan.address, { rxRingSize: RX_RING });
+    vf = await open(model?.resolve(plan.address) ?? plan.address, {
+      rxRingSize: RX_RING,
+      ...recovering(plan.waitForDevice),
+    });
+    followDevice(vf, plan.address, session, plan.waitForDevice);
     session.catchSignals();
-    const device = vf;
     // Only now: what cannot be opened must not cost an older capture.
     capture.create();
     const report = new RunReport(session, [{ vf, name: plan.address, dropped: () => 0 }], {
@@ -103,10 +107,7 @@ export async function runDump(plan: DumpPlan): Promise<number> {
     });
     if (!plan.json) note(`listening on ${plan.address} (${vf.mac}); a VF sees its own frames only`);
     await capture.start(vf);
-    await session.until(
-      () => report.tick(model?.rows),
-      () => void device.link(),
-    );
+    await session.until(() => report.tick(model?.rows));
     await capture.stop();
     const last = report.last();
     await closeAll();

@@ -7,6 +7,7 @@ import {
   HELP_OPTION,
   INTERVAL_OPTION,
   JSON_OPTION,
+  WAIT_OPTION,
 } from '../arguments.ts';
 import { runDump } from './capture.ts';
 import { dumpPlan, MODEL_PORT } from './plan.ts';
@@ -26,6 +27,7 @@ export const dump: Command = {
       value: 'SPEC',
       help: `what is plugged into the model's port 0 (default ${MODEL_PORT})`,
     },
+    'wait-for-device': WAIT_OPTION,
     interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,

@@ -30,6 +30,8 @@ export interface DumpPlan {
   readonly durationSeconds: number;
   readonly intervalSeconds: number;
   readonly json: boolean;
+  /** Wait for a device that is removed. */
+  readonly waitForDevice: boolean;
 }
 
 /**
@@ -94,5 +96,6 @@ export function dumpPlan(args: ParsedArguments): DumpPlan {
     intervalSeconds: intervalSeconds(args),
     durationSeconds: durationSeconds(args),
     json,
+    waitForDevice: flagOption(args, 'wait-for-device'),
   };
 }

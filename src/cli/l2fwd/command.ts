@@ -8,6 +8,7 @@ import {
   INTERVAL_OPTION,
   JSON_OPTION,
   type ParsedArguments,
+  WAIT_OPTION,
 } from '../arguments.ts';
 import { HostedModel } from '../run/hosted-model.ts';
 import { Session } from '../run/session.ts';
@@ -51,6 +52,7 @@ export const l2fwd: Command = {
     'eth-peer0': { type: 'string', value: 'MAC', help: 'destination of what leaves device 0' },
     'eth-peer1': { type: 'string', value: 'MAC', help: 'destination of what leaves device 1' },
     'tx-drop': { type: 'boolean', help: 'drop at once what a full tx ring does not take' },
+    'wait-for-device': WAIT_OPTION,
     interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,

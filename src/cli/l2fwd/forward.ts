@@ -45,11 +45,16 @@ const GIVE_UP_US = 100_000;
 /** Fruitless tries between two looks at the clock. */
 const TRIES = 64;
 
-/**
- * Makes the loop body of one direction; call it again and again.
- * @returns frames taken by the tx ring in that call
- */
-export function makeForward(direction: Direction): () => number {
+/** One direction at work. */
+export interface Forward {
+  /** The body of the loop, to be called again and again. @returns frames taken by the tx ring in that call */
+  readonly forward: () => number;
+  /** The end: drops what is still kept. */
+  readonly end: () => void;
+}
+
+/** Makes one direction. */
+export function makeForward(direction: Direction): Forward {
   const { rx, tx, mempool, outState, inState, batch, dropAtOnce } = direction;
   const { i32: heap, f64 } = viewsOf(mempool.handle.memory);
   const bufs = new Int32Array(batch);
@@ -95,7 +100,7 @@ export function makeForward(direction: Direction): () => number {
     heap[inState + FORWARD.PEER_HIGH] = heap[w + 2] >>> 16;
   }
 
-  return function forward() {
+  function forward(): number {
     if (kept !== 0) return retry();
     const n = rx.batch(bufs, 0, batch);
     if (n === 0) return 0;
@@ -116,5 +121,7 @@ export function makeForward(direction: Direction): () => number {
       tries = 0;
     }
     return sent;
-  };
+  }
+
+  return { forward, end: giveUp };
 }

@@ -7,6 +7,7 @@ import type { IxgbeVf } from '../../ixgbevf/vf.ts';
 import { processArena } from '../../memory/arena.ts';
 import { mempool, open } from '../../open.ts';
 import { macToWords } from '../../support/mac.ts';
+import { followDevice, recovering } from '../run/follow-device.ts';
 import type { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
@@ -38,6 +39,7 @@ class Forwarder {
   private readonly prepared: Worker[] = [];
   private readonly started: Promise<void>[] = [];
   private running = false;
+  private readonly linkDown: [number, number] = [0, 0];
 
   /** Makes the threads, which load their code while the devices are opened. */
   prepare(queues: number, onError: (error: Error) => void): void {
@@ -66,6 +68,7 @@ class Forwarder {
       const states = [makeState(plan.peers[0]), makeState(plan.peers[1])] as const;
       this.states[0].push(states[0]);
       this.states[1].push(states[1]);
+      this.spreadLinks();
       const direction = (from: 0 | 1, to: 0 | 1): DirectionData => ({
         rx: devices[from].rx[q].handle,
         tx: devices[to].tx[q].handle,
@@ -93,8 +96,15 @@ class Forwarder {
 
   /** Says how the link of a device is: what cannot leave by one that is down is dropped at once. */
   link(device: 0 | 1, up: boolean): void {
+    this.linkDown[device] = up ? 0 : 1;
+    this.spreadLinks();
+  }
+
+  private spreadLinks(): void {
     const heap = processArena().views.i32;
-    for (const state of this.states[device]) heap[state + FORWARD.LINK_DOWN] = up ? 0 : 1;
+    for (const [device, states] of this.states.entries()) {
+      for (const state of states) heap[state + FORWARD.LINK_DOWN] = this.linkDown[device];
+    }
   }
 
   /** Ends the threads; bounded. Those that were never started look at no stop word. */
@@ -132,12 +142,18 @@ export async function runForwarder(
         txQueues: plan.queues,
         rxRingSize: plan.rxRing,
         txRingSize: plan.txRing,
+        ...recovering(plan.waitForDevice),
       };
       devices.push(await open(model?.resolve(address) ?? address, options));
+    }
+    for (const [i, vf] of devices.entries()) {
+      followDevice(vf, plan.addresses[i], session, plan.waitForDevice);
     }
     session.catchSignals();
     warnOfFewCpus(plan.queues + (model === undefined ? 0 : 1));
     const [a, b] = devices as [IxgbeVf, IxgbeVf];
+    a.on('link', ({ up }) => forwarder.link(0, up));
+    b.on('link', ({ up }) => forwarder.link(1, up));
     const report = new RunReport(
       session,
       [
@@ -153,15 +169,7 @@ export async function runForwarder(
       const names = devices.map((vf, i) => `${plan.addresses[i]} (${vf.mac})`);
       session.print(names.join(' <-> '));
     }
-    // One at a time: on the forwarding thread's CPU a look at a link holds up frames.
-    let looked: 0 | 1 = 1;
-    await session.until(
-      () => report.tick(model?.rows),
-      () => {
-        looked = looked === 0 ? 1 : 0;
-        forwarder.link(looked, devices[looked].link().up);
-      },
-    );
+    await session.until(() => report.tick(model?.rows));
     await forwarder.stop();
     const last = report.last();
     await closeDevices();

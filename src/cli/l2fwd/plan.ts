@@ -33,6 +33,8 @@ export interface ForwardPlan {
   readonly peers: readonly [MacBytes | undefined, MacBytes | undefined];
   readonly dropAtOnce: boolean;
   readonly json: boolean;
+  /** Wait for a device that is removed. */
+  readonly waitForDevice: boolean;
 }
 
 function parsePeer(args: ParsedArguments, name: string): MacBytes | undefined {
@@ -98,5 +100,6 @@ export function forwardPlan(args: ParsedArguments): ForwardPlan {
     peers: [parsePeer(args, 'eth-peer0'), parsePeer(args, 'eth-peer1')],
     dropAtOnce: flagOption(args, 'tx-drop'),
     json: flagOption(args, 'json'),
+    waitForDevice: flagOption(args, 'wait-for-device'),
   };
 }

@@ -36,7 +36,7 @@ const ROUNDS = 256;
 async function run(data: ForwardData): Promise<void> {
   const mempool = new Mempool(data.mempool);
   const { i32: heap } = viewsOf(data.mempool.memory);
-  const loops: (() => number)[] = [];
+  const loops: forwardModule.Forward[] = [];
   for (const { rx, tx, source, outState, inState } of data.directions) {
     // Code of its own for each direction, as the queues have: shared code cannot have their arrays as constants.
     const { module } = await freshCopy('./forward', import.meta.url, forwardModule);
@@ -53,7 +53,7 @@ async function run(data: ForwardData): Promise<void> {
       }),
     );
   }
-  const [there, back] = loops as [() => number, () => number];
+  const [there, back] = loops.map(({ forward }) => forward) as [() => number, () => number];
   parentPort?.postMessage('started');
   const shim = native();
   while (Atomics.load(heap, data.stopWord) === 0) {
@@ -62,6 +62,7 @@ async function run(data: ForwardData): Promise<void> {
     // Nothing to do: where the other side waits for this very CPU, spinning on would only hold it up.
     if (moved === 0) shim.yieldCpu();
   }
+  for (const { end } of loops) end();
 }
 
 // Posted once the devices are open; all code is loaded before.

@@ -14,7 +14,9 @@ import {
   INTERVAL_OPTION,
   JSON_OPTION,
   type ParsedArguments,
+  WAIT_OPTION,
 } from '../arguments.ts';
+import { followDevice, recovering } from '../run/follow-device.ts';
 import { HostedModel } from '../run/hosted-model.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import { scaled } from '../run/scaled.ts';
@@ -42,11 +44,10 @@ async function waitForLink(devices: readonly IxgbeVf[], session: Session): Promi
   }
 }
 
-/** @throws Error where a device is lost, or does not take frames */
+/** @throws Error where a device does not take frames */
 function checkDevices(devices: readonly IxgbeVf[]): void {
-  for (const vf of devices) {
-    const { resetNeeded, resetReason, stuck } = vf.checkHealth();
-    if (resetNeeded) throw new Error(`${vf.address}: ${resetReason}; start again`);
+  for (const vf of devices.filter(({ running }) => running)) {
+    const { stuck } = vf.checkHealth();
     if (stuck.length > 0) throw new Error(`${vf.address}: ${stuck[0].message}`);
   }
 }
@@ -105,8 +106,15 @@ async function run(args: ParsedArguments): Promise<number> {
     warnOfFewCpus(model === undefined ? 1 : 2);
     const names = plan.rxAddress === null ? [plan.address] : [plan.address, plan.rxAddress];
     for (const name of names) {
-      const options = { rxRingSize: RX_RING, maxFrame: plan.maxFrame, stuckAfterMs: STUCK_MS };
-      devices.push(await open(model?.resolve(name) ?? name, options));
+      const options = {
+        rxRingSize: RX_RING,
+        maxFrame: plan.maxFrame,
+        stuckAfterMs: STUCK_MS,
+        ...recovering(plan.waitForDevice),
+      };
+      const vf = await open(model?.resolve(name) ?? name, options);
+      devices.push(vf);
+      followDevice(vf, name, session, plan.waitForDevice);
     }
     session.catchSignals();
     const [vf, other] = devices;
@@ -180,6 +188,7 @@ export const pktgen: Command = {
       help: 'fill frames that a snaplen cut up with zeros to their length on the wire',
     },
     batch: { type: 'string', value: 'N', default: '32', help: 'frames a batch, 1 to 256' },
+    'wait-for-device': WAIT_OPTION,
     interval: INTERVAL_OPTION,
     json: JSON_OPTION,
     help: HELP_OPTION,

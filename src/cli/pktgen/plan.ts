@@ -47,6 +47,8 @@ export interface PktgenPlan {
   readonly pad: boolean;
   readonly batch: number;
   readonly json: boolean;
+  /** Wait for a device that is removed. */
+  readonly waitForDevice: boolean;
 }
 
 function rateOption(args: ParsedArguments): number | null {
@@ -189,5 +191,6 @@ export function pktgenPlan(args: ParsedArguments): PktgenPlan {
     pad: flagOption(args, 'pad'),
     batch: integerOption(args, 'batch', 1, 256),
     json: flagOption(args, 'json'),
+    waitForDevice: flagOption(args, 'wait-for-device'),
   };
 }

@@ -27,6 +27,10 @@ export interface DeviceReport {
   readonly txDropped: number;
   /** Always null: an 82599 VF has no counter of what the NIC dropped. */
   readonly rxMissed: null;
+  /** Times the VF was reset, or taken away and given back, and went on. */
+  readonly restarts: number;
+  /** Frames that lay in its rings then: arrived and not taken out, or among `txPackets` and not sent. */
+  readonly lost: number;
 }
 
 interface Totals {
@@ -84,6 +88,8 @@ export class DeviceMeter {
       txMpps: rate(now.txPackets - since.txPackets),
       txDropped: this.txDropped() + invalid,
       rxMissed: null,
+      restarts: this.vf.restarts,
+      lost: [...this.vf.rx, ...this.vf.tx].reduce((sum, { counters }) => sum + counters.lost, 0),
     };
     this.last = now;
     this.lastSeconds = seconds;

@@ -62,6 +62,8 @@ export const QUEUE = {
   USER: 16,
   /** Rx: how many buffers lie in the slots: SIZE or 0. */
   HELD: 17,
+  /** A double: frames that lay in the ring when it was stopped. Written while nobody is inside. */
+  LOST: 9,
   BLOCK_BYTES: 128,
 } as const;
 
@@ -236,9 +238,8 @@ export function armTx(queue: QueueMemory, tailWord: number): number {
     command.mask.DEXT | (DTYP_CONTEXT << command.shift.DTYP) | (L4T_NONE << command.shift.L4T);
   heap[words + 3] = 0;
   heap[state + QUEUE.TAIL] = tailWord;
-  const next = heap[state + QUEUE.NEXT];
-  if (next >= 0 && next !== heap[state + QUEUE.CLEAN]) heap[state + QUEUE.NEXT] = ~next;
-  else if (next >= 0) restartTx(heap, state);
+  // What it still holds is given back by the thread that uses it.
+  if (heap[state + QUEUE.NEXT] >= 0) restartTx(heap, state);
   return 1;
 }
 

@@ -32,6 +32,8 @@ export interface QueueCounters {
   readonly bytes: number;
   /** Rx: damaged, or larger than a buffer. Tx: of a length no frame can have. */
   readonly dropped: number;
+  /** Frames that lay in the ring when it was stopped: rx, arrived and not taken out; tx, among `packets` and not sent. */
+  readonly lost: number;
 }
 
 /** What both kinds of queue have: counters, and what is said of a closed one. */
@@ -58,6 +60,7 @@ class Queue {
       packets: f64[base + QUEUE.PACKETS] / COUNT_UNIT,
       bytes: f64[base + QUEUE.BYTES] / COUNT_UNIT,
       dropped: f64[base + QUEUE.DROPPED],
+      lost: f64[base + QUEUE.LOST],
     };
   }
 

@@ -141,6 +141,8 @@ describe('ixy pktgen on its own model', () => {
       txMpps: expect.any(Number),
       txDropped: 0,
       rxMissed: null,
+      restarts: 0,
+      lost: 0,
     });
     expect(ports.map(({ port, delivered, spoofed }) => [port, delivered, spoofed])).toEqual([
       [0, 0, 0],

@@ -12,6 +12,8 @@ const device = (rxPackets: number, txPackets: number): DeviceReport => ({
   txMpps: 0,
   txDropped: 0,
   rxMissed: null,
+  restarts: 0,
+  lost: 0,
 });
 
 test('a device with little to do shows what it does', () => {

@@ -156,7 +156,7 @@ describe('rx loop', () => {
     expect([word(0, 1), word(0, 2), word(0, 3)]).toEqual([1, 0, 0]);
     expect(tail()).toBe(0);
     expect(mempool.available).toBe(63);
-    expect(rx.counters).toEqual({ packets: 1, bytes: 64, dropped: 0 });
+    expect(rx.counters).toEqual({ packets: 1, bytes: 64, dropped: 0, lost: 0 });
     expect(rx.batch(bufs, 0, 4)).toBe(0);
   });
 
@@ -218,7 +218,7 @@ describe('rx loop', () => {
     write(4, 3, 60);
     write(4, 2, DD_EOP);
     expect(rx.batch(bufs, 0, 8)).toBe(1);
-    expect(rx.counters).toEqual({ packets: 1, bytes: 60, dropped: 2 });
+    expect(rx.counters).toEqual({ packets: 1, bytes: 60, dropped: 2, lost: 0 });
     expect(mempool.available).toBe(63);
   });
 
@@ -270,7 +270,7 @@ describe('tx loop', () => {
       expect(word(i, 2)).toBe((i === 32 ? 0x2b30_0000 : 0x2330_0000) + 60);
       expect(word(i, 3)).toBe(0x80 + (60 << 14));
     }
-    expect(tx.counters).toEqual({ packets: 33, bytes: 33 * 60, dropped: 0 });
+    expect(tx.counters).toEqual({ packets: 33, bytes: 33 * 60, dropped: 0, lost: 0 });
   });
 
   it('fills to size - 2, never past it, and takes the rest after the device reports', async () => {
@@ -327,7 +327,7 @@ describe('tx loop', () => {
     expect([1, 2, 3, 4].map((i) => word(i, 2) & 0xffff)).toEqual([60, 60, 17, 2048]);
     const padded = [...arena.views.u8.subarray(bufs[2] * 2048, bufs[2] * 2048 + 60)];
     expect(padded).toEqual([...new Array(14).fill(0xaa), ...new Array(46).fill(0)]);
-    expect(tx.counters).toEqual({ packets: 4, bytes: 60 + 60 + 17 + 2048, dropped: 3 });
+    expect(tx.counters).toEqual({ packets: 4, bytes: 60 + 60 + 17 + 2048, dropped: 3, lost: 0 });
     expect(mempool.available).toBe(64 - 4);
   });
 

@@ -54,7 +54,7 @@ export function frameTests(make: MakeHarness): void {
     const free = mempool.available;
     for (const [i, bytes] of [0, 13, 2049, 65_535].entries()) length[bufs[i]] = bytes;
     expect(vf.tx[0].batch(bufs, 0, 4)).toBe(4);
-    expect(vf.tx[0].counters).toEqual({ packets: 0, bytes: 0, dropped: 4 });
+    expect(vf.tx[0].counters).toEqual({ packets: 0, bytes: 0, dropped: 4, lost: 0 });
     expect(mempool.available).toBe(free + 4);
     rig.advance();
     expect(wire.take()).toEqual([]);
@@ -94,7 +94,7 @@ export function frameTests(make: MakeHarness): void {
     const large = [2049, 4096, 9014].map((length) => frame({ dst: VF0, length }));
     rig.inject(0, small[0], large[0], small[1], large[1], large[2], small[2]);
     expect(rig.receive(vf)).toEqual(small);
-    expect(vf.rx[0].counters).toMatchObject({ packets: 3, dropped: 3 });
+    expect(vf.rx[0].counters).toMatchObject({ packets: 3, dropped: 3, lost: 0 });
   });
 
   it('frames larger than a buffer, and nothing else, never hold the ring up', async () => {

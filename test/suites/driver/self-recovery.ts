@@ -191,6 +191,63 @@ export function selfRecoveryTests(make: MakeHarness): void {
     expect(mempool.available).toBe(256);
   });
 
+  it('a device that comes back goes on with the same queues, buffers, counters and filters', async () => {
+    const rig = rigOf({ vfs: 1 });
+    const mempool = rig.mempool({ count: 256, debug: true });
+    let device = rig.tampered(0, 0);
+    let there = true;
+    const vf = await rig.openDevice(device, {
+      mempool,
+      reopen: async () => {
+        if (!there) throw new Error('not there');
+        device = rig.tampered(0, 0);
+        return device;
+      },
+    });
+    vf.addVlan(7);
+    rig.expectTraffic(vf);
+    look(rig, vf, 100);
+    const told = listen(vf);
+    const { packets } = vf.rx[0].counters;
+    const stats = vf.stats();
+    for (let round = 1; round <= 3; round++) {
+      there = false;
+      rig.inject(0, frame({ dst: VF0 }));
+      device.events = 1;
+      for (let i = 0; i < 10; i++) {
+        look(rig, vf, 100);
+        await Promise.resolve();
+      }
+      expect(vf.removed).toBe(true);
+      there = true;
+      for (let i = 0; i < 10 && !vf.running; i++) {
+        look(rig, vf, 100);
+        await new Promise(setImmediate);
+      }
+      expect(vf.restarts).toBe(round);
+      expect(told.splice(0)).toEqual([
+        'link down',
+        expect.stringMatching(/^removed: /),
+        'restarted number',
+        'link up',
+      ]);
+      expect(mempool.available).toBe(256 - 64);
+      rig.expectTraffic(vf);
+      rig.inject(0, frame({ dst: VF0, vlan: 7 }));
+      expect(rig.receive(vf)).toHaveLength(1);
+    }
+    expect(vf.rx[0].counters.packets).toBe(packets + 6);
+    expect(vf.stats().rxPackets - stats.rxPackets).toBeLessThanOrEqual(9);
+    there = false;
+    device.events = 1;
+    look(rig, vf, 100);
+    there = true;
+    look(rig, vf, 300);
+    await new Promise(setImmediate);
+    vf.close();
+    expect(device.closed).toBe(true);
+  });
+
   it('a MAC that the PF now refuses is told once, and tried until it is taken', async () => {
     const rig = rigOf({ vfs: 1, macs: [null] });
     const vf = await rig.open(0, 0, { mac: '02:00:00:00:00:42' });

@@ -37,8 +37,13 @@ export function statisticsTests(make: MakeHarness): void {
       txPackets: 150,
       txBytes: sentBytes,
     });
-    expect(vf.rx[0].counters).toEqual({ packets: 200, bytes: wire.offeredBytes, dropped: 0 });
-    expect(vf.tx[0].counters).toEqual({ packets: 150, bytes: sentBytes, dropped: 0 });
+    expect(vf.rx[0].counters).toEqual({
+      packets: 200,
+      bytes: wire.offeredBytes,
+      dropped: 0,
+      lost: 0,
+    });
+    expect(vf.tx[0].counters).toEqual({ packets: 150, bytes: sentBytes, dropped: 0, lost: 0 });
   });
 
   it('counters of 32 and of 36 bits that wrap are counted on', async () => {
