@@ -207,7 +207,7 @@ export class Lifecycle {
     this.attempt('reset function', () => device.reset());
     // Where the stop is not certain, only the end of the device is: no DMA after close() returned.
     const certain = stopped || this.attempt('close device', () => device.close());
-    this.attempt('detach arena', () => memory.arena.detach(device));
+    this.attempt('detach arena', () => memory.arena.detach(device.current));
     this.attempt('close device', () => device.close());
     if (left && certain) countUnread(memory.rx);
     return left && certain;
@@ -234,7 +234,7 @@ export class Lifecycle {
     for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
-    memory.arena.attach(device);
+    memory.arena.attach(device.current);
     this.statistics.rebase();
     this.monitor.restart();
     this.filters.restore(mailbox, registration, log);

@@ -49,7 +49,7 @@ const TRIES = 64;
 export interface Forward {
   /** The body of the loop, to be called again and again. @returns frames taken by the tx ring in that call */
   readonly forward: () => number;
-  /** The end: drops what is still kept. */
+  /** The end: gives what is still kept back to the mempool. */
   readonly end: () => void;
 }
 
@@ -68,10 +68,14 @@ export function makeForward(direction: Direction): Forward {
   const keptSince = new Float64Array(1);
   let tries = 0;
 
-  function giveUp(): void {
+  function end(): void {
     mempool.giveBatch(bufs, keptFrom, kept);
-    f64[(outState >> 1) + FORWARD.DROPPED] += kept;
     kept = 0;
+  }
+
+  function giveUp(): void {
+    f64[(outState >> 1) + FORWARD.DROPPED] += kept;
+    end();
   }
 
   function retry(): number {
@@ -123,5 +127,5 @@ export function makeForward(direction: Direction): Forward {
     return sent;
   }
 
-  return { forward, end: giveUp };
+  return { forward, end };
 }
