@@ -50,7 +50,8 @@ const MODEL: Rooms = {
   engine: MODEL_SHARED,
   switch: MODEL_SHARED,
   ports: MODEL_SHARED,
-  server: [...MODEL_SHARED, 'nic.ts'],
+  host: ['nic.ts', 'pf/pf.ts', 'pf/types.ts', 'types.ts'],
+  server: [...MODEL_SHARED, 'nic.ts', 'host'],
   'types.ts': MODEL_SHARED,
   'layout.ts': [],
   'frame.ts': ['tables.ts'],
@@ -60,7 +61,14 @@ const MODEL: Rooms = {
   'nic-port.ts': [...MODEL_SHARED, 'vf', 'pf', 'engine', 'switch', 'ports'],
   'nic.ts': [...MODEL_SHARED, 'nic-port.ts', 'vf', 'pf', 'engine', 'switch', 'ports'],
   'direct-device.ts': MODEL_SHARED,
-  'local-model.ts': [...MODEL_SHARED, 'nic.ts', 'nic-port.ts', 'direct-device.ts', 'pf/pf.ts'],
+  'local-model.ts': [
+    ...MODEL_SHARED,
+    'nic.ts',
+    'nic-port.ts',
+    'direct-device.ts',
+    'pf/pf.ts',
+    'host/host.ts',
+  ],
 };
 
 const COMMON_CLI = ['arguments.ts', 'run'];
@@ -75,9 +83,10 @@ const CLI: Rooms = {
   dump: COMMON_CLI,
   model: COMMON_CLI,
   pci: COMMON_CLI,
+  pf: [...COMMON_CLI, 'model/plan.ts'],
   doctor: COMMON_CLI,
   preload: [...COMMON_CLI, 'model/plan.ts'],
-  'main.ts': [...COMMON_CLI, 'l2fwd', 'pktgen', 'dump', 'model', 'pci', 'doctor', 'preload'],
+  'main.ts': [...COMMON_CLI, 'l2fwd', 'pktgen', 'dump', 'model', 'pf', 'pci', 'doctor', 'preload'],
 };
 
 /** Inside src/vfio: the two backends share files of the folder and know nothing of each other. */

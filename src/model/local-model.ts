@@ -2,12 +2,12 @@
 // tests. It moves only by step(): call it in the loop that also drives the
 // VFs. Addresses of its VFs are model:P.V.
 
-import { BAR0_SIZE } from '../hw/registers.ts';
 import { type Arena, processArena } from '../memory/arena.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import { refuseUnknown } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import { DirectDevice } from './direct-device.ts';
+import { ModelHost, type VfSlot } from './host/host.ts';
 import { Nic, type NicCounters } from './nic.ts';
 import type { NicPortOptions } from './nic-port.ts';
 import type { Pf } from './pf/pf.ts';
@@ -34,7 +34,8 @@ export interface LocalModelOptions {
 
 /** A software 82599 whose VFs are opened as model:P.V. */
 export class LocalModel {
-  private readonly arena: Arena;
+  /** Cables, and VFs that are taken away and come back. */
+  readonly host: ModelHost;
   private readonly nic: Nic;
   private readonly devices = new Map<string, DirectDevice>();
   private closed = false;
@@ -52,13 +53,16 @@ export class LocalModel {
       ...unknown
     } = nicOptions;
     refuseUnknown('model', unknown, 'ports, clock, seed, log, trapAll, macType, silicon');
-    this.arena = arena;
     this.nic = new Nic({
       clock: systemClock,
       ...nicOptions,
       ...(silicon === undefined ? {} : { silicon: parseSilicon(silicon) }),
       memory: arena,
     });
+    const slots = options.ports.map(({ vfs }, port) =>
+      Array.from({ length: vfs }, (_, vf) => this.slot(port, vf)),
+    );
+    this.host = new ModelHost(this.nic, slots, options.clock ?? systemClock);
   }
 
   /**
@@ -67,7 +71,9 @@ export class LocalModel {
    * @returns frames and messages moved; 0 when there was nothing to do
    */
   step(budget = 64): number {
-    return this.closed ? 0 : this.nic.step(budget);
+    if (this.closed) return 0;
+    this.host.step();
+    return this.nic.step(budget);
   }
 
   /** One row a VF: what was offered, delivered, dropped and why. */
@@ -83,11 +89,6 @@ export class LocalModel {
   /** The PF of a port: pings, trust, VLANs, resets. @throws RangeError */
   pf(port: number): Pf {
     return this.nic.pf(port);
-  }
-
-  /** Pulls the cable out of a port, or puts it back. @throws RangeError */
-  setCable(port: number, plugged: boolean): void {
-    this.nic.setCable(port, plugged);
   }
 
   /** Plugs something else into a port. @throws RangeError */
@@ -107,7 +108,8 @@ export class LocalModel {
 
   /**
    * Takes a VF as a device.
-   * @throws RangeError where there is no such VF, it is taken, or the model is closed
+   * @throws RangeError where there is no such VF, it is taken, or the model is closed; VfioError (ENODEV) while it is
+   *   unplugged
    */
   device(port: number, vf: number): DirectDevice {
     const address = `model:${port}.${vf}`;
@@ -117,6 +119,7 @@ export class LocalModel {
         `${address}: expected a VF of a running model, got one of a closed model`,
       );
     }
+    this.host.checkPlugged(port, vf);
     if (this.devices.has(address)) {
       throw new RangeError(`${address}: expected a VF that is free, got one that is open already`);
     }
@@ -124,11 +127,11 @@ export class LocalModel {
       address,
       function: target,
       advance: () => this.nic.step(ADVANCE_BUDGET),
-      onClose: () => this.devices.delete(address),
-      onVanish: () => {
-        const start = target.barOffset >>> 2;
-        this.arena.views.i32.fill(-1, start, start + BAR0_SIZE / 4);
+      onClose: () => {
+        // After a removal another device may have the address by now.
+        if (this.devices.get(address) === device) this.devices.delete(address);
       },
+      onVanish: () => target.vanish(),
     });
     this.devices.set(address, device);
     return device;
@@ -140,6 +143,26 @@ export class LocalModel {
     this.closed = true;
     for (const device of this.devices.values()) device.vanish();
     this.nic.close();
+  }
+
+  private slot(port: number, vf: number): VfSlot {
+    const { devices } = this;
+    const address = `model:${port}.${vf}`;
+    const target = this.nic.function(port, vf);
+    return {
+      get taken() {
+        return devices.has(address);
+      },
+      requestRemoval: () => devices.get(address)?.requestRemoval(),
+      reportError: () => devices.get(address)?.reportError(),
+      vanish: () => {
+        devices.get(address)?.vanish();
+        // Its holder has a device that is gone; the next one gets another.
+        devices.delete(address);
+        if (target.present) target.vanish();
+      },
+      restore: () => target.restore(),
+    };
   }
 
   /** As `close`. */

@@ -145,6 +145,11 @@ export class NicPort {
     return this.plugged;
   }
 
+  /** What VFLINKS says: the wire has a link, and the PF is up. */
+  get linkUp(): boolean {
+    return this.pf.up && this.wireUp;
+  }
+
   /** Pulls the cable out of the port, or puts it back. Frames wait where they are until then. */
   setCable(plugged: boolean): void {
     if (plugged === this.plugged) return;
@@ -218,7 +223,7 @@ export class NicPort {
       },
       recorder: parts.recorder,
       clock: parts.clock,
-      linkUp: () => this.pf.up && this.wireUp,
+      linkUp: () => this.linkUp,
       trapAll: parts.trapAll,
       msix: parts.msix,
       macType: parts.macType,

@@ -184,6 +184,11 @@ export class Nic {
     this.portAt(port).setCable(plugged);
   }
 
+  /** The cable of a port, and the link that its VFs see. @throws RangeError where there is no such port */
+  link(port: number): Pick<NicPort, 'cableIn' | 'linkUp'> {
+    return this.portAt(port);
+  }
+
   /** Unplugs and closes what a port has, and plugs in a SPEC or a port of the caller's. */
   setWirePort(port: number, wire: string | WirePort): void {
     this.portAt(port).plug(wire);

@@ -129,6 +129,10 @@ export interface VfFunction {
   functionReset(): void;
   /** The driver's process is gone: reset, forget maps and vectors. */
   disconnect(): void;
+  /** The function leaves the bus: disconnected, and every word of its BAR reads all ones. */
+  vanish(): void;
+  /** It is back, as after power-on, but for what counts frames. */
+  restore(): void;
 }
 
 // ---- a VF and its datapath ----
@@ -158,6 +162,8 @@ export interface OwnRss {
 
 /** The VF as its engine sees it: a live object, read at each step. */
 export interface EngineHost extends Pick<VfFunction, 'port' | 'vf' | 'barOffset'> {
+  /** False while the function has left the bus: its BAR words are all ones, and mean nothing. */
+  readonly present: boolean;
   /** Queues of each kind that the PF gives this VF. */
   readonly queueLimit: number;
   /** COMMAND bit 2. While false the function does no DMA: no descriptor is read or written. */

@@ -164,6 +164,7 @@ export class VfEngine implements QueueEngine, QueueOwner {
    * @returns true while any queue is enabled
    */
   poll(): boolean {
+    if (!this.host.present) return false;
     const h = this.heap;
     const { queueLimit: limit, busMaster, trafficClasses } = this.host;
     h[this.v + V_MASTER] = busMaster ? 1 : 0;
@@ -229,6 +230,7 @@ export class VfEngine implements QueueEngine, QueueOwner {
 
   /** Brings heads and counters in the BAR words up to date. */
   sync(): void {
+    if (!this.host.present) return;
     for (let i = 0; i < MAX_QUEUES; i++) {
       if (((this.rxQueues >> i) & 1) !== 0) {
         this.storeHead(this.rxBlock(i), at(RX_QUEUE.head, i));

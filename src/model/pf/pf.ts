@@ -30,6 +30,7 @@ import type { PfOptions, VfLinkState, VfSettings } from './types.ts';
 const FRAME_OVERHEAD = 18;
 /** The PF driver of one port, and its administrator. Moves only by `step`. */
 export class Pf {
+  readonly personality: PfPersonality;
   private isUp = false;
   private readonly port: PfPort;
   private readonly mailboxes: Mailboxes;
@@ -46,6 +47,7 @@ export class Pf {
   constructor(personality: PfPersonality, options: PfOptions) {
     const pfMtu = options.pfMtu ?? 1500;
     checkMtu(pfMtu);
+    this.personality = personality;
     const policy = personality === 'dpdk' ? dpdkPolicy : linuxPolicy(personality);
     this.port = {
       port: options.port,

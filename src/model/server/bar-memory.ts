@@ -15,27 +15,48 @@ const MFD_ALLOW_SEALING = 0x2;
 export class BarMemory {
   /** Heap byte offset of BAR0, a multiple of 4096. */
   readonly offset: number;
-  /** The file; byte n of it is byte n of BAR0. */
-  readonly fd: number;
   private readonly arena: Arena;
+  private readonly name: string;
+  private file = -1;
   private closed = false;
 
   /** @throws VfioError where the system has no memory or no fd left */
   constructor(arena: Arena, port: number, vf: number) {
-    const shim = native();
-    const name = `ixy-bar0-p${port}v${vf}`;
     this.arena = arena;
-    this.fd = checked(shim.memfdCreate(name, MFD_ALLOW_SEALING), name);
+    this.name = `ixy-bar0-p${port}v${vf}`;
     this.offset = arena.reserveWindow(BAR0_SIZE);
     try {
-      checked(shim.ftruncate(this.fd, BAR0_SIZE), name);
-      checked(shim.addSeals(this.fd, F_SEAL.SHRINK | F_SEAL.GROW | F_SEAL.SEAL), name);
-      const address = arena.address + this.offset;
-      checked(shim.mmapFixed(address, BAR0_SIZE, PROT_READ_WRITE, MAP_SHARED, this.fd, 0), name);
+      this.renew();
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /** The file; byte n of it is byte n of BAR0. */
+  get fd(): number {
+    return this.file;
+  }
+
+  /**
+   * Puts another file, of zeros, in the place of the one before, which those who mapped it keep.
+   * @throws VfioError where the system has no memory or no fd left; then nothing has changed
+   */
+  renew(): void {
+    const shim = native();
+    const { name, arena } = this;
+    const fd = checked(shim.memfdCreate(name, MFD_ALLOW_SEALING), name);
+    try {
+      checked(shim.ftruncate(fd, BAR0_SIZE), name);
+      checked(shim.addSeals(fd, F_SEAL.SHRINK | F_SEAL.GROW | F_SEAL.SEAL), name);
+      const address = arena.address + this.offset;
+      checked(shim.mmapFixed(address, BAR0_SIZE, PROT_READ_WRITE, MAP_SHARED, fd, 0), name);
+    } catch (error) {
+      shim.close(fd);
+      throw error;
+    }
+    if (this.file >= 0) shim.close(this.file);
+    this.file = fd;
   }
 
   /** Unmaps it here; a client that mapped it keeps its own mapping. Idempotent. */
@@ -43,7 +64,7 @@ export class BarMemory {
     if (this.closed) return;
     this.closed = true;
     this.arena.releaseWindow(this.offset);
-    native().close(this.fd);
+    if (this.file >= 0) native().close(this.file);
   }
 }
 

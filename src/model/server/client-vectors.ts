@@ -1,5 +1,6 @@
-// The MSI-X vectors of one client: DEVICE_SET_IRQS as vfio-pci answers it (linux
-// vfio_pci_intrs.c). Vectors come and go one at a time; masking is the client's own business.
+// The interrupts of one client: DEVICE_SET_IRQS as vfio-pci answers it (linux vfio_pci_intrs.c). MSI-X
+// vectors come and go one at a time; masking is the client's own business. ERR and REQ are the host's to
+// raise: a PCIe error, and the wish to have the device back.
 
 import { readlinkSync } from 'node:fs';
 import { VECTORS } from '../../hw/registers.ts';
@@ -14,15 +15,22 @@ import {
 } from '../../vfio/user/protocol.ts';
 import type { VfFunction } from '../types.ts';
 
-/** Interrupts of each index: MSI-X only. */
+/** Where the eventfds of each index begin, for those that have interrupts. */
+const FIRST: Readonly<Record<number, number>> = {
+  [IRQ.MSIX]: 0,
+  [IRQ.ERR]: VECTORS,
+  [IRQ.REQ]: VECTORS + 1,
+};
+const EVENTFDS = VECTORS + 2;
+/** Interrupts of each index. */
 export const IRQ_COUNTS: readonly number[] = Array.from({ length: PCI_IRQS }, (_, index) =>
-  index === IRQ.MSIX ? VECTORS : 0,
+  FIRST[index] === undefined ? 0 : index === IRQ.MSIX ? VECTORS : 1,
 );
 
-/** The MSI-X vectors of one client. Owns the eventfds. */
+/** The interrupts of one client. Owns the eventfds. */
 export class ClientVectors {
   private readonly target: VfFunction;
-  private readonly fds = new Int32Array(VECTORS).fill(-1);
+  private readonly fds = new Int32Array(EVENTFDS).fill(-1);
 
   constructor(target: VfFunction) {
     this.target = target;
@@ -35,39 +43,48 @@ export class ClientVectors {
    */
   set(set: SetIrqsCommand, fds: number[]): number {
     if (set.action !== IRQ_ACTION.TRIGGER) return -ERRNO.ENOTTY;
-    const end = set.start + set.count;
+    const first = FIRST[set.index];
     // An index without interrupts can be disabled, too: only count 0 gets here.
-    if (set.index !== IRQ.MSIX) return 0;
+    if (first === undefined) return 0;
     if (!fds.every(isEventfd)) return -ERRNO.EINVAL;
+    const start = first + set.start;
+    const end = start + set.count;
     if (set.data === IRQ_DATA.EVENTFD) {
       const taken = fds.splice(0);
-      for (let v = set.start; v < end; v++) this.connect(v, taken[v - set.start] ?? -1);
+      for (let i = start; i < end; i++) this.connect(i, taken[i - start] ?? -1);
     } else if (set.count === 0) {
-      this.clear();
+      for (let i = first; i < first + IRQ_COUNTS[set.index]; i++) this.connect(i, -1);
     } else {
-      for (let v = set.start; v < end; v++) {
-        if (set.data === IRQ_DATA.NONE || set.bools[v - set.start] !== 0) this.signal(v);
+      for (let i = start; i < end; i++) {
+        if (set.data === IRQ_DATA.NONE || set.bools[i - start] !== 0) this.signal(i);
       }
     }
     return 0;
   }
 
-  /** Disconnects all vectors and closes their eventfds. */
+  /** Disconnects all interrupts and closes their eventfds. */
   clear(): void {
-    for (let v = 0; v < VECTORS; v++) this.connect(v, -1);
+    for (let i = 0; i < EVENTFDS; i++) this.connect(i, -1);
   }
 
-  private connect(vector: number, fd: number): void {
-    const before = this.fds[vector];
+  /** Tells the client of something on the host: IRQ.ERR or IRQ.REQ. Nothing happens where it did not ask for that. */
+  raise(irq: number): void {
+    this.signal(FIRST[irq]);
+  }
+
+  private connect(place: number, fd: number): void {
+    const before = this.fds[place];
     const shim = native();
-    this.fds[vector] = fd;
-    // A full counter (EAGAIN) means that the reader is behind and will look anyway.
-    this.target.connectVector(vector, fd < 0 ? null : () => void shim.eventfdSignal(fd));
+    this.fds[place] = fd;
+    if (place < VECTORS) {
+      // A full counter (EAGAIN) means that the reader is behind and will look anyway.
+      this.target.connectVector(place, fd < 0 ? null : () => void shim.eventfdSignal(fd));
+    }
     if (before >= 0) shim.close(before);
   }
 
-  private signal(vector: number): void {
-    const fd = this.fds[vector];
+  private signal(place: number): void {
+    const fd = this.fds[place];
     if (fd >= 0) native().eventfdSignal(fd);
   }
 }

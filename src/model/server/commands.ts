@@ -73,17 +73,19 @@ export class Commands {
   /** After `answer`: an fd to send beside the reply, -1 for none. It stays the server's. */
   replyFd = -1;
   private readonly target: VfFunction;
-  private readonly barFd: number;
+  private readonly barFd: () => number;
   private readonly regions: Regions;
   private readonly dma: ClientDma;
   private readonly vectors: ClientVectors;
+  /** The host has asked for the VF: a reset gives EAGAIN, as on Linux, where whoever asks holds the device's lock. */
+  private awaited = false;
   private readonly data = new Uint8Array(MAX_TRANSFER_BYTES);
 
-  /** @param barFd file of BAR0, whose pages 1 and 2 clients map; -1: every page is trapped */
-  constructor(target: VfFunction, barFd: number, files: ClientFiles) {
+  /** @param barFd file of BAR0 as it is by now, whose pages 1 and 2 clients map; -1: every page is trapped */
+  constructor(target: VfFunction, barFd: () => number, files: ClientFiles) {
     this.target = target;
     this.barFd = barFd;
-    this.regions = new Regions(target, barFd < 0);
+    this.regions = new Regions(target, barFd() < 0);
     this.dma = new ClientDma(target, files, MAX_DMA_MAPS);
     this.vectors = new ClientVectors(target);
   }
@@ -99,6 +101,18 @@ export class Commands {
     this.vectors.clear();
     this.dma.clear();
     this.regions.reset();
+    this.awaited = false;
+  }
+
+  /** Asks the client to give the VF back. */
+  requestRemoval(): void {
+    this.awaited = true;
+    this.vectors.raise(IRQ.REQ);
+  }
+
+  /** Tells the client of a PCIe error. */
+  reportError(): void {
+    this.vectors.raise(IRQ.ERR);
   }
 
   /** Carries out one command. */
@@ -135,6 +149,7 @@ export class Commands {
   private deviceReset({ command, id, message, fds, out }: Request): Result {
     const bad = checkEmpty(message, fds.length);
     if (bad !== null) return bad;
+    if (this.awaited) return refuse('the host waits for the device', ERRNO.EAGAIN);
     this.target.functionReset();
     return encodeReply(out, id, command);
   }
@@ -169,7 +184,7 @@ export class Commands {
     if (info === null) {
       return refuse(`region: expected below ${PCI_REGIONS}, got ${query.index}`);
     }
-    if ((info.flags & REGION_FLAG.MMAP) !== 0) this.replyFd = this.barFd;
+    if ((info.flags & REGION_FLAG.MMAP) !== 0) this.replyFd = this.barFd();
     return encodeRegionInfoReply(out, id, info, query.argsz);
   }
 
@@ -181,7 +196,7 @@ export class Commands {
     if (count === undefined) {
       return refuse(`interrupt index: expected below ${PCI_IRQS}, got ${index}`);
     }
-    const flags = index === IRQ.MSIX ? IRQ_FLAG.EVENTFD : 0;
+    const flags = count > 0 ? IRQ_FLAG.EVENTFD : 0;
     return encodeIrqInfoReply(out, id, { index, flags, count });
   }
 

@@ -1,9 +1,11 @@
 // A model with its vfio-user server, put together: BAR memory, NIC, sockets.
 
 import type { Arena } from '../../memory/arena.ts';
+import { ModelHost } from '../host/host.ts';
 import { Nic, type NicOptions } from '../nic.ts';
 import { BarMemory } from './bar-memory.ts';
-import { ModelServer, type ServedVf } from './server.ts';
+import { ModelServer } from './server.ts';
+import type { ServedVf } from './vf-endpoint.ts';
 
 export { runModel } from './loop.ts';
 
@@ -18,6 +20,8 @@ export interface ServedModelOptions extends Omit<NicOptions, 'memory' | 'barWind
 export interface ServedModel {
   readonly nic: Nic;
   readonly server: ModelServer;
+  /** Cables, and VFs that are taken away and come back; `ixy pf` reaches it through DIR/control.sock. */
+  readonly host: ModelHost;
   /** Hangs up, removes the sockets, closes the ports, unmaps. Idempotent. */
   close(): void;
 }
@@ -63,7 +67,9 @@ export function serveModel(options: ServedModelOptions): ServedModel {
       directory,
       ...(options.log === undefined ? {} : { log: options.log }),
     });
-    return { nic, server, close };
+    const host = new ModelHost(nic, server.slots, options.clock);
+    server.administer(host);
+    return { nic, server, host, close };
   } catch (error) {
     close();
     throw error;

@@ -8,12 +8,11 @@ import type { Arena } from '../../memory/arena.ts';
 import { VfioError } from '../../support/errors.ts';
 import { type Log, silentLog } from '../../support/log.ts';
 import { native } from '../../support/native.ts';
-import type { VfFunction } from '../types.ts';
-import type { BarMemory } from './bar-memory.ts';
+import type { ModelHost, VfSlot } from '../host/host.ts';
 import { ClientFiles } from './client-files.ts';
+import { ControlSocket } from './control.ts';
 import { POLL_WORDS, PollList } from './poll-list.ts';
-import { SocketFile } from './socket-file.ts';
-import { type ServerCounters, VfEndpoint } from './vf-endpoint.ts';
+import { type ServedVf, type ServerCounters, VfEndpoint } from './vf-endpoint.ts';
 
 /** Entries that one native().poll takes. */
 const POLL_ENTRIES = 64;
@@ -22,13 +21,6 @@ const DIRECTORY_ADVICE: Readonly<Record<string, string>> = {
   ENOENT: 'expected an existing parent directory; make it first',
   EACCES: 'this user may not write to its parent directory; use another one',
 };
-
-/** A VF and the memory of its BAR0. */
-export interface ServedVf {
-  readonly target: VfFunction;
-  /** Its pages 1 and 2 are shared with the client; null: every page is trapped. */
-  readonly bar: BarMemory | null;
-}
 
 /** How a server is made. */
 export interface ModelServerOptions {
@@ -52,27 +44,45 @@ export class ModelServer {
   private readonly ready = new Set<number>();
   /** The directory, where this object made it. */
   private readonly madeDirectory: string | undefined;
+  private readonly directory: string;
+  private host: ModelHost | undefined;
+  private control: ControlSocket | undefined;
   private closed = false;
 
   /** @throws VfioError where a socket cannot be made; then none is left */
   constructor(options: ModelServerOptions) {
     const { arena, vfs, directory, log = silentLog } = options;
     this.log = log;
+    this.directory = directory;
     this.madeDirectory = makeDirectory(directory) ? directory : undefined;
     this.files = new ClientFiles(arena);
     try {
-      for (const { target, bar } of vfs) {
-        const path = join(directory, `p${target.port}v${target.vf}.sock`);
-        const socket = new SocketFile(path);
-        const fd = bar?.fd ?? -1;
+      for (const served of vfs) {
+        const path = join(directory, `p${served.target.port}v${served.target.vf}.sock`);
         const { files, counters } = this;
-        this.endpoints.push(new VfEndpoint(target, socket, fd, files, counters, log));
+        this.endpoints.push(new VfEndpoint(served, path, files, counters, log));
       }
     } catch (error) {
       this.close();
       throw error;
     }
-    this.paths = this.endpoints.map((endpoint) => endpoint.socket.path);
+    this.paths = this.endpoints.map(({ path }) => path);
+  }
+
+  /** The VFs, by port. */
+  get slots(): readonly (readonly VfSlot[])[] {
+    const slots: VfSlot[][] = [];
+    for (const endpoint of this.endpoints) {
+      const { port } = endpoint.target;
+      slots[port] = [...(slots[port] ?? []), endpoint];
+    }
+    return slots;
+  }
+
+  /** Lets whoever owns the directory administer the host from now on. @throws VfioError where the socket cannot be made */
+  administer(host: ModelHost): void {
+    this.host = host;
+    this.control = new ControlSocket(join(this.directory, 'control.sock'), host, this.log);
   }
 
   /** VFs that have a client. */
@@ -97,6 +107,7 @@ export class ModelServer {
    * @throws VfioError where poll itself fails
    */
   serve(timeoutMs: number): number {
+    this.host?.step();
     const faulted = this.files.faulted();
     if (faulted.length > 0) {
       for (const endpoint of this.endpoints) endpoint.dropUsersOf(faulted);
@@ -106,25 +117,22 @@ export class ModelServer {
     wanted.clear();
     if (ready.size > 0) ready.clear();
     for (let i = 0; i < endpoints.length; i++) endpoints[i].addPolls(wanted);
+    this.control?.addPolls(wanted);
     this.poll(timeoutMs);
     if (ready.size === 0) return 0;
     let handled = 0;
     for (const endpoint of this.endpoints) handled += endpoint.serve(ready);
-    return handled;
+    // Who closed its VF just now has given it back before the administrator looks.
+    this.host?.step();
+    return handled + (this.control?.serve(ready) ?? 0);
   }
 
   /** Hangs up on everybody, removes the sockets, unmaps the clients' memory. Idempotent. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    for (const endpoint of this.endpoints) {
-      try {
-        endpoint.close();
-      } catch (error) {
-        // A socket file that cannot be removed must not keep the others.
-        this.log.warn(`${endpoint.socket.path}: ${error instanceof Error ? error.message : error}`);
-      }
-    }
+    for (const endpoint of this.endpoints) endpoint.close();
+    this.control?.close();
     this.files.close();
     if (this.madeDirectory !== undefined) removeEmpty(this.madeDirectory);
   }

@@ -4,6 +4,7 @@
 import { lstatSync, type Stats, unlinkSync } from 'node:fs';
 import { VfioError } from '../../support/errors.ts';
 import { ERRNO } from '../../support/linux.ts';
+import { type Log, silentLog } from '../../support/log.ts';
 import { native } from '../../support/native.ts';
 
 /** Bytes a UNIX socket's path may have (sockaddr_un.sun_path less its NUL). */
@@ -22,19 +23,21 @@ export class SocketFile {
   readonly path: string;
   readonly fd: number;
   private readonly inode: number;
+  private readonly log: Log;
   private closed = false;
 
   /**
    * Listens at `path`, whose directory exists.
    * @throws VfioError: path too long, in use by a live server, taken by something that is no socket, no permission
    */
-  constructor(path: string) {
+  constructor(path: string, log = silentLog) {
     const bytes = Buffer.byteLength(path);
     if (bytes > MAX_PATH_BYTES) {
       const detail = `socket path: expected at most ${MAX_PATH_BYTES} bytes, got ${bytes}; use a shorter directory`;
       throw new VfioError('listen', ERRNO.ENAMETOOLONG, path, detail);
     }
     this.path = path;
+    this.log = log;
     this.fd = listen(path);
     this.inode = statOf(path)?.ino ?? -1;
   }
@@ -44,12 +47,16 @@ export class SocketFile {
     return Math.max(-1, native().accept(this.fd));
   }
 
-  /** Stops listening and removes the file. Idempotent. */
+  /** Stops listening and removes the file; warns where that fails, since nobody could do better. Idempotent. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
     native().close(this.fd);
-    if (statOf(this.path)?.ino === this.inode) unlinkSync(this.path);
+    try {
+      if (statOf(this.path)?.ino === this.inode) unlinkSync(this.path);
+    } catch (error) {
+      this.log.warn(`${this.path}: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }
 

@@ -17,12 +17,14 @@ import {
   type Refusal,
   refuse,
 } from '../../vfio/user/protocol.ts';
+import type { VfSlot } from '../host/host.ts';
 import type { VfFunction } from '../types.ts';
+import type { BarMemory } from './bar-memory.ts';
 import { Channel, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES, RECEIVED } from './channel.ts';
 import type { ClientFile, ClientFiles } from './client-files.ts';
 import { Commands, MAX_DMA_MAPS, type Request, type Result } from './commands.ts';
 import type { PollList } from './poll-list.ts';
-import type { SocketFile } from './socket-file.ts';
+import { SocketFile } from './socket-file.ts';
 
 /** Connections without the VF that are kept; a further one takes the place of the oldest. */
 const MAX_WAITING = 4;
@@ -37,6 +39,13 @@ const CAPABILITIES = {
   writeMultiple: true,
 } as const;
 
+/** A VF and the memory of its BAR0. */
+export interface ServedVf {
+  readonly target: VfFunction;
+  /** Its pages 1 and 2 are shared with the client; null: every page is trapped. */
+  readonly bar: BarMemory | null;
+}
+
 /** What a server counts, over all its VFs. */
 export interface ServerCounters {
   /** Messages that were answered, or would have been had the client wanted it. */
@@ -50,9 +59,12 @@ export interface ServerCounters {
 }
 
 /** One VF on its socket. Owns the socket and all connections. */
-export class VfEndpoint {
+export class VfEndpoint implements VfSlot {
   readonly target: VfFunction;
-  readonly socket: SocketFile;
+  readonly path: string;
+  private readonly bar: BarMemory | null;
+  /** null while the VF is unplugged. */
+  private socket: SocketFile | null;
   private readonly commands: Commands;
   private readonly counters: ServerCounters;
   private readonly log: Log;
@@ -61,18 +73,22 @@ export class VfEndpoint {
   private readonly reply = new Uint8Array(MAX_MESSAGE_BYTES);
   private readonly replyView = new DataView(this.reply.buffer);
 
-  /** @param barFd as for Commands */
+  /**
+   * @param path of the socket, which is made here
+   * @throws VfioError where it cannot be made
+   */
   constructor(
-    target: VfFunction,
-    socket: SocketFile,
-    barFd: number,
+    { target, bar }: ServedVf,
+    path: string,
     files: ClientFiles,
     counters: ServerCounters,
     log: Log,
   ) {
     this.target = target;
-    this.socket = socket;
-    this.commands = new Commands(target, barFd, files);
+    this.path = path;
+    this.bar = bar;
+    this.socket = new SocketFile(path, log);
+    this.commands = new Commands(target, () => bar?.fd ?? -1, files);
     this.counters = counters;
     this.log = log;
   }
@@ -89,6 +105,7 @@ export class VfEndpoint {
 
   /** Adds what this endpoint waits for. */
   addPolls(polls: PollList): void {
+    if (this.socket === null) return;
     polls.add(this.socket.fd, POLL.IN);
     if (this.owner !== null) addPoll(polls, this.owner);
     for (let i = 0; i < this.waiting.length; i++) addPoll(polls, this.waiting[i]);
@@ -106,8 +123,31 @@ export class VfEndpoint {
     for (const channel of channels) {
       if (ready.has(channel.fd)) handled += this.pump(channel);
     }
-    if (ready.has(this.socket.fd)) handled += this.acceptAll();
+    if (this.socket !== null && ready.has(this.socket.fd)) handled += this.acceptAll(this.socket);
     return handled;
+  }
+
+  requestRemoval(): void {
+    this.commands.requestRemoval();
+    this.log.info(`${this.path}: the host asks for the VF`);
+  }
+
+  reportError(): void {
+    this.commands.reportError();
+  }
+
+  vanish(): void {
+    this.close();
+    this.target.vanish();
+    this.log.info(`${this.path}: unplugged`);
+  }
+
+  restore(): void {
+    // Whoever held the VF may still have the pages: they are all ones for ever, and no longer those of the VF.
+    this.bar?.renew();
+    this.socket = new SocketFile(this.path, this.log);
+    this.target.restore();
+    this.log.info(`${this.path}: plugged in`);
   }
 
   /** Ends the connection whose memory lies in one of `files`. */
@@ -123,13 +163,14 @@ export class VfEndpoint {
   close(): void {
     for (const channel of [...this.waiting]) this.end(channel);
     if (this.owner !== null) this.end(this.owner);
-    this.socket.close();
+    this.socket?.close();
+    this.socket = null;
   }
 
-  private acceptAll(): number {
+  private acceptAll(socket: SocketFile): number {
     let accepted = 0;
     while (accepted < MAX_WAITING) {
-      const fd = this.socket.accept();
+      const fd = socket.accept();
       if (fd < 0) break;
       const oldest = this.waiting[MAX_WAITING - 1];
       if (oldest !== undefined) this.drop(oldest, 'too many connections that do not speak');
@@ -198,7 +239,7 @@ export class VfEndpoint {
     if (this.owner !== null) return refuse('another client has this VF', ERRNO.EBUSY);
     this.waiting.splice(this.waiting.indexOf(channel), 1);
     this.owner = channel;
-    this.log.info(`${this.socket.path}: client attached`);
+    this.log.info(`${this.path}: client attached`);
     return encodeVersionReply(out, id, CAPABILITIES, version.minor === 0 ? 0 : undefined);
   }
 
@@ -211,7 +252,7 @@ export class VfEndpoint {
   ): boolean {
     this.counters.refused++;
     this.log.debug(
-      `${this.socket.path}: ${commandName(command)} refused with errno ${refusal.errno}: ${refusal.refused}`,
+      `${this.path}: ${commandName(command)} refused with errno ${refusal.errno}: ${refusal.refused}`,
     );
     if (noReply) return true;
     encodeErrorReply(this.replyView, id, command, refusal.errno);
@@ -222,7 +263,7 @@ export class VfEndpoint {
 
   private drop(channel: Channel, why: string): void {
     this.counters.dropped++;
-    this.log.warn(`${this.socket.path}: client dropped: ${why}`);
+    this.log.warn(`${this.path}: client dropped: ${why}`);
     this.end(channel);
   }
 
@@ -232,7 +273,7 @@ export class VfEndpoint {
     if (channel === this.owner) {
       this.owner = null;
       this.commands.release();
-      this.log.info(`${this.socket.path}: client gone`);
+      this.log.info(`${this.path}: client gone`);
     } else {
       const place = this.waiting.indexOf(channel);
       if (place >= 0) this.waiting.splice(place, 1);

@@ -63,6 +63,8 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   private readonly report: Report;
   private readonly clock: Clock;
   private readonly silicon: Silicon;
+  private readonly views: () => ArenaViews;
+  private isPresent = true;
   private resetEvent = false;
   /** Until then the function is busy with a reset: it reads all ones and hears nothing. */
   private busyUntilUs = 0;
@@ -103,6 +105,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       softwareReset: () => this.resetVf(),
     });
     const { views } = options;
+    this.views = views;
     const { pool, report, limitsFrames } = this;
     this.queues = new QueueRegisters({
       barOffset,
@@ -114,6 +117,10 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
       report,
     });
     this.engine = options.engine(this);
+  }
+
+  get present(): boolean {
+    return this.isPresent;
   }
 
   get queueLimit(): number {
@@ -134,6 +141,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   /** Lets happen what was to come later: throttled interrupts, RSTD, ENABLE. Call it once a step of the NIC. */
   tick(): void {
+    if (!this.isPresent) return;
     this.mailbox.tick();
     this.queues.settle();
     this.interrupts.tick();
@@ -212,6 +220,17 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     for (let vector = 0; vector < VECTORS; vector++) this.interrupts.connect(vector, null);
   }
 
+  vanish(): void {
+    this.disconnect();
+    this.isPresent = false;
+    this.fillBar(ALL_ONES);
+  }
+
+  restore(): void {
+    this.fillBar(0);
+    this.isPresent = true;
+  }
+
   // ---- VfHardware: what the PF does ----
 
   takeResetEvent(): boolean {
@@ -221,12 +240,14 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   }
 
   stopTxQueues(): void {
+    if (!this.isPresent) return;
     this.engine.barrier();
     this.queues.stopTxQueues();
     this.engine.barrier();
   }
 
   clearHeadWriteBack(): void {
+    if (!this.isPresent) return;
     this.engine.barrier();
     this.queues.clearHeadWriteBack();
   }
@@ -253,6 +274,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   }
 
   private get busy(): boolean {
+    if (!this.isPresent) return true;
     return this.silicon.resetLagUs > 0 && this.clock.nowUs() < this.busyUntilUs;
   }
 
@@ -261,10 +283,17 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     this.engine.barrier();
   }
 
+  private fillBar(value: number): void {
+    const start = this.barOffset >>> 2;
+    this.views().u32.fill(value, start, start + BAR0_SIZE / 4);
+  }
+
   private stopQueues(): void {
-    this.engine.barrier();
-    this.engine.queuesReset();
-    this.queues.reset();
+    if (this.isPresent) {
+      this.engine.barrier();
+      this.engine.queuesReset();
+      this.queues.reset();
+    }
     this.pool.rxEnable = false;
     this.pool.txEnable = false;
     this.tables.changed();

@@ -162,8 +162,8 @@ describe('what the host does', () => {
   it('is seen, and named by what the VF is told', async () => {
     const asked = (model: LocalModel, what: string): void => {
       const pf = model.pf(0);
-      if (/pull the cable/.test(what)) model.setCable(0, false);
-      if (/put the cable back/.test(what)) model.setCable(0, true);
+      if (/pull the cable/.test(what)) model.host.setCable(0, false);
+      if (/put the cable back/.test(what)) model.host.setCable(0, true);
       if (/PF down/.test(what)) pf.goDown();
       if (/PF up/.test(what)) pf.comeUp();
       if (/trust on/.test(what)) pf.setTrust(0, true);

@@ -79,14 +79,14 @@ describe('what a client is told', () => {
     client.close();
   });
 
-  test('the device is a PCI device that can be reset, with nine regions and three vectors', () => {
+  test('the device is a PCI device that can be reset, with nine regions, three vectors, and ERR and REQ', () => {
     const client = connected();
     const info = client.ask(GET_INFO, INFO).payload;
     expect([info.readUInt32LE(4), info.readUInt32LE(8), info.readUInt32LE(12)]).toEqual([3, 9, 5]);
     const counts = [0, 1, 2, 3, 4].map((index) =>
       client.ask(GET_IRQ_INFO, words(16, 0, index, 0)).payload.readUInt32LE(12),
     );
-    expect(counts).toEqual([0, 0, 3, 0, 0]);
+    expect(counts).toEqual([0, 0, 3, 1, 1]);
     const sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((index) => {
       const { payload, fds } = client.ask(GET_REGION_INFO, words(32, 0, index, 0, 0n, 0n));
       for (const fd of fds) native().close(fd);
