@@ -37,6 +37,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'look at a VF step by step, and report what is seen',
     load: async () => (await import('./doctor/command.ts')).doctor,
   },
+  pf: {
+    summary: 'do to a running model what an administrator does on the host',
+    load: async () => (await import('./pf/command.ts')).pf,
+  },
   list: {
     summary: 'VFs on this machine, and what each one lacks',
     load: async () => (await import('./pci/command.ts')).list,

@@ -2,6 +2,7 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type HostAct, parseWords } from '../../model/host/words.ts';
 import { parsePortSpec } from '../../model/ports/spec.ts';
 import {
   DEFAULT_SILICON,
@@ -49,6 +50,8 @@ export interface PortSetup {
 export interface ModelPlan {
   readonly ports: readonly PortSetup[];
   readonly directory: string;
+  /** To be done before anybody attaches. */
+  readonly acts: readonly HostAct[];
   readonly trapAll: boolean;
   /** VFs have the MSI-X capability. */
   readonly msix: boolean;
@@ -113,6 +116,12 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'MODE[,MODE]',
     help: `what the chip does where sources are silent or disagree: ${SILICON_HELP}`,
   },
+  set: {
+    type: 'string',
+    value: 'WORDS',
+    help: 'what `ixy pf` would do, before anybody attaches: "0 vf 0 vlan 7 qos 3", "0 tc 4"; may be repeated',
+    multiple: true,
+  },
   mac: {
     type: 'string',
     value: 'P.V=MAC',
@@ -155,6 +164,7 @@ export function modelPlan(args: ParsedArguments): ModelPlan {
       macs: row,
     })),
     directory: textOption(args, 'dir') ?? '',
+    acts: textOptions(args, 'set').map(hostAct),
     trapAll: flagOption(args, 'trap-all'),
     msix: !flagOption(args, 'no-msix'),
     macType: macType(textOption(args, 'mac-type') ?? ''),
@@ -165,6 +175,19 @@ export function modelPlan(args: ParsedArguments): ModelPlan {
     json: flagOption(args, 'json'),
     verbose: flagOption(args, 'verbose'),
   };
+}
+
+function textOptions(args: ParsedArguments, name: string): readonly string[] {
+  const given = args.values[name];
+  return Array.isArray(given) ? (given as readonly string[]) : [];
+}
+
+function hostAct(words: string): HostAct {
+  try {
+    return parseWords(words.trim().split(/\s+/));
+  } catch (error) {
+    throw new UsageError(`--set: ${(error as Error).message}; see 'ixy pf --help'`);
+  }
 }
 
 function personality(name: string): PfPersonality {
@@ -209,8 +232,7 @@ function assignedMacs(args: ParsedArguments, ports: number, vfs: number): (MacBy
       Uint8Array.of(0x02, 0x09, 0xc0, 0x00, port, vf),
     ),
   );
-  const given = args.values.mac;
-  for (const text of Array.isArray(given) ? (given as readonly string[]) : []) {
+  for (const text of textOptions(args, 'mac')) {
     const match = /^(\d{1,3})\.(\d{1,3})=(none|[0-9a-f:]{17})$/i.exec(text);
     const row = macs[Number(match?.[1])];
     const vf = Number(match?.[2]);

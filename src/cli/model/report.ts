@@ -1,7 +1,7 @@
 // What a model prints: which sockets it serves, then how it is doing; lines for a person, or the JSON
 // objects that a command reads of the model it has started for itself.
 
-import type { NicCounters } from '../../model/nic.ts';
+import type { Nic, NicCounters } from '../../model/nic.ts';
 import { type LatencyCounts, type LatencyRow, latencyRow } from '../../model/ports/latency.ts';
 import { formatMac } from '../../support/mac.ts';
 import { countersLine } from '../run/counters-line.ts';
@@ -41,9 +41,9 @@ export class Printer {
   }
 
   /** @param sockets one a VF, by port and VF */
-  ready(sockets: readonly string[]): void {
+  ready(sockets: readonly string[], nic: Pick<Nic, 'pf'>): void {
     const vfs = this.plan.ports.flatMap(({ macs }, port) =>
-      macs.map((mac, vf) => ({ port, vf, mac })),
+      macs.map((_, vf) => ({ port, vf, mac: nic.pf(port).adminMac(vf) })),
     );
     for (const [i, { port, vf, mac }] of vfs.entries()) {
       const socket = sockets[i];

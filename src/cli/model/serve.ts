@@ -30,8 +30,9 @@ export async function serve(plan: ModelPlan): Promise<number> {
     printer.counters(nic.counters(), { idle, latency: nic.latencies() }, final);
   const stop = new Int32Array(1);
   try {
+    for (const act of plan.acts) act(model.host);
     session.begin();
-    printer.ready(server.paths);
+    printer.ready(server.paths, nic);
     void session.until().then(() => {
       stop[0] = 1;
     });

@@ -147,8 +147,7 @@ export class VfEngine implements QueueEngine, QueueOwner {
   fault(low: number, high: number, sizeBytes: number, write: boolean): void {
     const { port, vf, recorder } = this.host;
     const iova = (high >>> 0) * TWO_32 + (low >>> 0);
-    const h = this.heap;
-    h[this.v + C_FAULTS] = h[this.v + C_FAULTS] + 1;
+    this.heap[this.v + C_FAULTS] = this.heap[this.v + C_FAULTS] + 1;
     recorder.fault({ port, vf, iova, sizeBytes, write });
   }
 

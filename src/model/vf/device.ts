@@ -50,6 +50,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   readonly mailbox: MailboxBlock;
   readonly interrupts: Interrupts;
   readonly engine: QueueEngine;
+  present = true;
   readonly recorder: Recorder;
   /** True where pages 1 and 2 are trapped too, so that a backend must not map them. */
   readonly trapAll: boolean;
@@ -64,7 +65,6 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   private readonly clock: Clock;
   private readonly silicon: Silicon;
   private readonly views: () => ArenaViews;
-  private isPresent = true;
   private resetEvent = false;
   /** Until then the function is busy with a reset: it reads all ones and hears nothing. */
   private busyUntilUs = 0;
@@ -119,10 +119,6 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
     this.engine = options.engine(this);
   }
 
-  get present(): boolean {
-    return this.isPresent;
-  }
-
   get queueLimit(): number {
     return this.pool.queues;
   }
@@ -141,7 +137,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   /** Lets happen what was to come later: throttled interrupts, RSTD, ENABLE. Call it once a step of the NIC. */
   tick(): void {
-    if (!this.isPresent) return;
+    if (!this.present) return;
     this.mailbox.tick();
     this.queues.settle();
     this.interrupts.tick();
@@ -222,13 +218,13 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
 
   vanish(): void {
     this.disconnect();
-    this.isPresent = false;
+    this.present = false;
     this.fillBar(ALL_ONES);
   }
 
   restore(): void {
     this.fillBar(0);
-    this.isPresent = true;
+    this.present = true;
   }
 
   // ---- VfHardware: what the PF does ----
@@ -240,14 +236,14 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   }
 
   stopTxQueues(): void {
-    if (!this.isPresent) return;
+    if (!this.present) return;
     this.engine.barrier();
     this.queues.stopTxQueues();
     this.engine.barrier();
   }
 
   clearHeadWriteBack(): void {
-    if (!this.isPresent) return;
+    if (!this.present) return;
     this.engine.barrier();
     this.queues.clearHeadWriteBack();
   }
@@ -274,7 +270,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   }
 
   private get busy(): boolean {
-    if (!this.isPresent) return true;
+    if (!this.present) return true;
     return this.silicon.resetLagUs > 0 && this.clock.nowUs() < this.busyUntilUs;
   }
 
@@ -289,7 +285,7 @@ export class VfDevice implements VfFunction, VfHardware, EngineHost {
   }
 
   private stopQueues(): void {
-    if (this.isPresent) {
+    if (this.present) {
       this.engine.barrier();
       this.engine.queuesReset();
       this.queues.reset();

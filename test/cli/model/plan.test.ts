@@ -27,6 +27,8 @@ describe('ixy model refuses', () => {
     ['--mac', '0.0=01:00:00:00:00:01'],
     ['--mac', '0.0=00:00:00:00:00:00'],
     ['--mac', '0.0=02:00:00:00:00'],
+    ['--set', 'nonsense'],
+    ['--set', '0 vf 0 trust'],
     ['--unknown'],
     ['an address'],
   ]) {
