@@ -8,8 +8,10 @@
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONFIG_COMMAND 4
+#define RESET_MS 1000 // a device that is silent for longer is broken
 
 static ixy_device devices[IXY_MAX_DEVICES];
 static unsigned device_count;
@@ -211,12 +213,17 @@ static int64_t set_irqs(ixy_device *device, const struct vfio_irq_set *set) {
 
 // --- Calls
 
-// The kernel restores config space after a reset, so that bus mastering survives it. A server
-// resets like the device itself, so COMMAND is written back here.
+// The kernel waits until a device that was reset answers again (pci_dev_wait), and restores config space
+// then, so that bus mastering survives it. A server resets like the device itself, so both is done here.
 static int reset(ixy_device *device) {
-  uint64_t command = 0;
+  uint64_t command = 0, now = 0;
   int unknown = ixy_client_read(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, &command);
   int bad = ixy_client_ask(&device->client, IXY_USER_RESET, &(ixy_message){.bytes = 0}, NULL);
+  for (int ms = 0; ms < RESET_MS && bad == 0; ms++) {
+    bad = ixy_client_read(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, &now);
+    if (bad != 0 || now != 0xffff) break;
+    usleep(1000);
+  }
   if (bad == 0 && unknown == 0)
     bad = ixy_client_write(&device->client, IXY_CONFIG_REGION, CONFIG_COMMAND, 2, command);
   return bad;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { processArena } from '../../src/memory/arena.ts';
 import type { Nic } from '../../src/model/nic.ts';
-import { serveModel } from '../../src/model/server/index.ts';
+import { type ServedModelOptions, serveModel } from '../../src/model/server/index.ts';
 import { systemClock } from '../../src/support/clock.ts';
 
 const SLICE_MS = 5;
@@ -22,15 +22,18 @@ export interface RunningModel {
   close(): void;
 }
 
+/** What may be chosen of it. */
+export type ModelChoice = Pick<ServedModelOptions, 'trapAll' | 'silicon' | 'macType'>;
+
 /** Two ports with one VF each, nothing plugged in. */
-export function runModel(trapAll = false): RunningModel {
+export function runModel(choice: ModelChoice = {}): RunningModel {
   const directory = mkdtempSync(join(tmpdir(), 'ixy-dpdk-'));
   const model = serveModel({
     arena: processArena(),
     ports: [{ vfs: 1 }, { vfs: 1 }],
     clock: systemClock,
     directory,
-    trapAll,
+    ...choice,
   });
   let running = true;
   const slice = (): void => {

@@ -1,69 +1,13 @@
 // DPDK's own driver, net_ixgbe_vf, unmodified, on the model: an independent opinion on registers,
 // mailbox, descriptors and interrupts.
 
-import { spawnSync } from 'node:child_process';
 import { afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest';
-import { type Dpdk, fetchDpdk, Testpmd } from '../../bench/peers/testpmd.ts';
-import type { NicCounters } from '../../src/model/nic.ts';
-import { type RunningModel, runModel } from './running-model.ts';
+import { type Dpdk, fetchDpdk } from '../../bench/peers/testpmd.ts';
+import { clean, closeAll, forward, namespaces, startModel, startTestpmd } from './forwarding.ts';
 
 const FRAMES = 500_000;
-/** Long enough for a machine that has other things to do. */
-const ARRIVE_MS = 120_000;
-const namespaces =
-  spawnSync('unshare', ['--mount', '--user', '--map-root-user', 'true']).status === 0;
-const open: { close(): unknown }[] = [];
 
-afterEach(async () => {
-  // The program before its model.
-  for (const part of open.reverse()) await part.close();
-  open.length = 0;
-});
-
-function startModel(trapAll = false): RunningModel {
-  const model = runModel(trapAll);
-  open.push(model);
-  return model;
-}
-
-/** testpmd with both ports started. */
-async function startTestpmd(dpdk: Dpdk, model: RunningModel): Promise<Testpmd> {
-  const testpmd = new Testpmd(dpdk, model.directory);
-  open.push(testpmd);
-  await testpmd.says(/testpmd> /, 40_000);
-  return testpmd;
-}
-
-/** Has each port send `frames` frames, and waits until all have come back by the other one. */
-async function forward(model: RunningModel, testpmd: Testpmd, frames: number, spec = '') {
-  // Without retry testpmd drops what the tx ring does not take at once.
-  await testpmd.command('set fwd mac retry');
-  await testpmd.command('set burst tx delay 10 retry 100000');
-  for (const port of [0, 1]) model.nic.setWirePort(port, `gen:count=${frames}${spec}`);
-  await testpmd.command('start');
-  const end = performance.now() + ARRIVE_MS;
-  const arrived = () => model.nic.counters().every((row) => row.sinkReceived >= frames);
-  while (!arrived() && performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  await testpmd.command('stop');
-  return model.nic.counters();
-}
-
-function clean(port: number, frames: number): Partial<NicCounters> {
-  return {
-    port,
-    offered: frames,
-    delivered: frames,
-    sinkReceived: frames,
-    sinkGaps: 0,
-    sinkDuplicates: 0,
-    sinkCorrupt: 0,
-    missedNoDescriptor: 0,
-    spoofed: 0,
-    iommuFaults: 0,
-  };
-}
+afterEach(closeAll);
 
 describe.each([
   ['as apt is set up', undefined],
@@ -110,7 +54,7 @@ describe.each([
   });
 
   it('forwards frames of all lengths with every page of BAR0 trapped', async (context) => {
-    const model = startModel(true);
+    const model = startModel({ trapAll: true });
     const testpmd = await startTestpmd(need(context), model);
     const rows = await forward(model, testpmd, 2000, ',size=imix');
     expect(rows).toMatchObject([clean(0, 2000), clean(1, 2000)]);

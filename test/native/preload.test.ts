@@ -181,9 +181,10 @@ describe('a device', () => {
       'position-moved': 1,
       'read-by-copy': 4,
     });
-    // COMMAND survives a reset, as config space does in the kernel.
+    // The device answers again; COMMAND survives a reset, as config space does in the kernel.
     const reset = first.findIndex((message) => message.reset === true);
-    expect(first[reset + 1]).toEqual({ write: 4, region: 7, count: 2, value: 4 });
+    expect(first[reset + 1]).toEqual({ read: 4, region: 7, count: 2 });
+    expect(first[reset + 2]).toEqual({ write: 4, region: 7, count: 2, value: 4 });
   });
 
   it.each([
