@@ -17,8 +17,8 @@ const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 const STRANGER = '02:00:00:00:00:99';
 const GROUP = '01:00:5e:51:07:09';
 const MAX_FRAME = 9018;
-/** An emulated CPU that shares a real one needs most of this. */
-const ARRIVE_MS = 10_000;
+/** How long nothing need move before it counts as lost: an emulated CPU shares a real one with whatever else runs. */
+const ARRIVE_MS = 30_000;
 /** How long nothing has to come where nothing should. */
 const SILENT_MS = 300;
 
@@ -96,19 +96,25 @@ function take(vf, into) {
 function pass(from, to, frames, expected = frames.length, queue = 0) {
   const got = [];
   const bufs = new Int32Array(32);
-  const end = performance.now() + ARRIVE_MS;
+  let end = performance.now() + ARRIVE_MS;
+  /** As long as frames move there is time. */
+  const receive = () => {
+    const before = got.length;
+    take(vfs[to], got);
+    if (got.length > before) end = performance.now() + ARRIVE_MS;
+  };
   for (let at = 0; at < frames.length; ) {
     const n = mempool.takeBatch(bufs, 0, Math.min(bufs.length, frames.length - at));
     for (let i = 0; i < n; i++) views.fill(bufs[i], frames[at + i]);
     const sent = vfs[from].tx[queue].batch(bufs, 0, n);
     mempool.giveBatch(bufs, sent, n - sent);
     at += sent;
-    take(vfs[to], got);
+    receive();
     if (performance.now() > end) fail('frames sent in time', frames.length, at);
     if (sent === 0) pause(1);
   }
   while (got.length < expected && performance.now() < end) {
-    take(vfs[to], got);
+    receive();
     if (got.length < expected) pause(1);
   }
   return got;
@@ -238,6 +244,19 @@ const CHECKS = {
   },
 };
 
+/** The kernel takes the mapping away: without a guard the load would be a SIGBUS. */
+async function vanishedBar() {
+  const one = await device(addresses[0]);
+  equal(one.pageOffset(0) < 0, false, 'page 0 is trapped');
+  one.writeConfig16(4, 0);
+  equal([one.read32(8), one.read32(0x1028)], [0xffffffff, 0xffffffff], 'registers');
+  one.close();
+  const again = await device(addresses[0]);
+  again.writeConfig16(4, 6);
+  equal(again.read32(8) === 0xffffffff, false, 'registers of the device opened again are all ones');
+  again.close();
+}
+
 const passed = [];
 const failed = [];
 
@@ -257,6 +276,9 @@ try {
   const send = (id) => passWhole(0, 1, [between(0, 1, { id })]);
   for (const [name, run] of Object.entries(interruptChecks(rig, send))) await check(name, run);
   await check('everything is given back', closeBoth);
+  if (parseAddress(addresses[0]).kind !== 'vfio-user') {
+    await check('a BAR whose memory is off reads all ones', vanishedBar);
+  }
 } catch (error) {
   failed.push({ name: 'open', message: error.message });
 }

@@ -7,12 +7,15 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { initramfs } from './initramfs.mjs';
 import { machineArguments, Qemu, workFolder } from './qemu.mjs';
+import { Qmp } from './qmp.mjs';
 
 const COMMAND_LINE = 'console=ttyS0 panic=-1 intel_iommu=on iommu=nopt no_timer_check';
 const MEMORY_MB = 1024;
 /** An emulated CPU that shares two real ones with the model needs a quarter of this. */
 const BOOT_MS = 240_000;
-const COMMAND_MS = 180_000;
+const COMMAND_MS = 300_000;
+/** How long the guest may take to come to a state. */
+const UNTIL_S = 120;
 const CONSOLE_LINES = 25;
 
 /** A guest did not do what was asked. */
@@ -87,10 +90,16 @@ export class Guest {
       devices,
       share,
       agent,
+      qmp: join(this.#folder, 'qmp.sock'),
     });
     this.#qemu = new Qemu(tools, args, limitMs, logFile ?? join(this.#folder, 'console'));
     await this.#until(/@ready\n/, bootMs ?? BOOT_MS, `Linux ${kernel.release} to boot (${accel})`);
     this.bootMs = performance.now() - begin;
+  }
+
+  /** The control socket of its QEMU; the caller closes it. */
+  controls() {
+    return Qmp.connect(join(this.#folder, 'qmp.sock'));
   }
 
   /** Runs shell text. @returns { status, output } */
@@ -113,9 +122,10 @@ export class Guest {
     return output.trim();
   }
 
-  /** Waits until shell text is true, 30 s of sleeping at most; else an error that shows `evidence`'s output. */
+  /** Waits until shell text is true, for 120 s; else an error that shows `evidence`'s output. */
   async until(text, evidence = 'true') {
-    const loop = `for i in $(seq 300); do { ${text}; } && exit 0; sleep 0.1; done; ${evidence}; exit 1`;
+    const now = '$(cut -d . -f 1 /proc/uptime)';
+    const loop = `end=$((${now} + ${UNTIL_S})); until { ${text}; }; do test ${now} -lt $end || { ${evidence}; exit 1; }; sleep 0.1; done`;
     await this.ok(loop, COMMAND_MS);
   }
 

@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { spawnGuarded } from './qemu.mjs';
 
-const COMMAND_MS = 180_000;
+const COMMAND_MS = 300_000;
 
 /** Why there can be no TAP interfaces here, or undefined. */
 export function noTapReason() {

@@ -9,7 +9,7 @@ const VTEIMC = 0x10c;
 const VTIVAR0 = 0x120;
 const VALID = 0x80;
 const ALL = 7;
-const ARRIVE_MS = 5000;
+const ARRIVE_MS = 30_000;
 const SILENT_MS = 100;
 
 /**

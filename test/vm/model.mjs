@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { spawnGuarded, workFolder } from './qemu.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const READY_MS = 20_000;
-const STOP_MS = 5_000;
+const READY_MS = 60_000;
+const STOP_MS = 20_000;
 
 export class Model {
   /** Lines on stderr: rules of the hardware that a driver broke, clients that came and went. */

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 
-const LIMIT_MS = 150_000;
+const LIMIT_MS = 250_000;
 const CHUNK = 1 << 16;
 const CONNECT_RETRY_MS = 200;
 const DATAGRAM_GAP_MS = 5;

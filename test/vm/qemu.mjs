@@ -37,7 +37,8 @@ export function spawnGuarded(command, args, options) {
 
 /**
  * A machine of vm.md's kind: q35, RAM in a memfd, Intel's IOMMU with interrupt remapping.
- * @param what { accel: 'kvm'|'tcg', memoryMb, kernel, initrd, append, devices: JSON objects, share: folder or undefined }
+ * @param what { accel: 'kvm'|'tcg', memoryMb, kernel, initrd, append, devices: JSON objects, share: folder or undefined,
+ *   qmp: path of the control socket }
  */
 export function machineArguments(what) {
   const kvm = what.accel === 'kvm';
@@ -48,6 +49,7 @@ export function machineArguments(what) {
     '-no-reboot',
     ...['-display', 'none'],
     ...['-monitor', 'none'],
+    ...['-qmp', `unix:${what.qmp},server=on,wait=off`],
     ...['-M', kvm ? 'q35,kernel-irqchip=split' : 'q35'],
     ...['-accel', kvm ? 'kvm' : 'tcg,thread=multi'],
     ...['-cpu', kvm ? 'host' : 'max'],
