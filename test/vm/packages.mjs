@@ -23,6 +23,10 @@ const TOOLS = ['qemu-system-x86', 'busybox-static', 'ethtool'];
 /** What a guest loads; what these depend on comes along. */
 const GUEST_MODULES = [
   'ixgbevf',
+  'igb',
+  'sctp',
+  'crc32c_generic',
+  'vxlan',
   'vfio-pci',
   'vfio_iommu_type1',
   '9p',
@@ -31,7 +35,7 @@ const GUEST_MODULES = [
   '8021q',
 ];
 /** Everything that is fetched or built for guests; with other contents under the same names it gets another number. */
-const FOLDER = 'vm-1';
+const FOLDER = 'vm-2';
 
 /** The packages linux-* that a package wants in one version, as [{ name, version }]. */
 function exactDepends(apt, { name, version }) {
@@ -94,7 +98,7 @@ function unpackKernel(debs, folder, busybox) {
     return [...all, name];
   };
   for (const name of GUEST_MODULES) add(name.replaceAll('-', '_'));
-  for (const name of ['ixgbevf', 'vfio_pci', 'vfio_iommu_type1'])
+  for (const name of ['ixgbevf', 'igb', 'vfio_pci', 'vfio_iommu_type1'])
     if (!needs.has(name)) throw new Error(`${debs} hold no module ${name}`);
   const rows = [...needs].map(([name, all]) => [name, ...all].join(' '));
   writeFileSync(join(folder, 'modules/needs'), `${rows.join('\n')}\n`);

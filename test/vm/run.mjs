@@ -21,7 +21,9 @@ import {
   ownDriverIommufd,
   ownDriverTrapped,
 } from './scenarios/own-driver.mjs';
+import { sriov } from './scenarios/sriov.mjs';
 import { stockDriver, stockDriverTrapped } from './scenarios/stock-driver.mjs';
+import { stockSilicon } from './scenarios/stock-silicon.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const VITEST = fileURLToPath(new URL('../../node_modules/.bin/vitest', import.meta.url));
@@ -45,6 +47,8 @@ const LISTS = [
     ['stock-7.3', 'trixie-backports', 'linux-7.3', stockDriver],
     ['no-iommu-6.12', 'trixie', 'linux-6.1', noIommuErrors],
     ['dma-6.12', 'trixie', 'linux-6.1', dmaOutside],
+    ['sriov-6.12', 'trixie', 'linux-6.1', sriov],
+    ['silicon-6.12', 'trixie', 'linux-6.1', stockSilicon],
   ],
   [
     ['user-6.12', 'trixie', 'linux-6.1', firstErrors],

@@ -11,7 +11,12 @@ export const PEER = fileURLToPath(new URL('../peer.mjs', import.meta.url));
 export const TAP = 'ixyvm0';
 export const HOST_IP = '10.82.0.1';
 export const GUEST_IP = '10.82.0.2';
+/** Of VF 1, in a network namespace of the guest. */
+export const SECOND_IP = '10.82.0.3';
 export const PINGS = 20;
+/** Lines of the kernel that no healthy driver causes. Those of the boot are not looked at. */
+export const TROUBLE =
+  /[Hh]ang|NETDEV WATCHDOG|DMAR: \[|DRHD: handling fault|Call Trace|BUG:|WARNING:|not responding|Reset adapter|failed|error/;
 const TCP_BYTES = 16_000_000;
 const GUEST_MS = 1_200_000;
 
@@ -89,6 +94,29 @@ export class StockBench {
    */
   async linkUp(name = 'eth0') {
     await this.guest.until(`grep -q up /sys/class/net/${name}/operstate`, 'ip link');
+  }
+
+  /** Runs `work` while VF 1 is up in a namespace of its own. @param work gets what enters that namespace */
+  async withSecondVf(work) {
+    const { guest } = this;
+    await guest.ok('unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/holder');
+    await guest.until(
+      'test $(readlink /proc/$(cat /tmp/holder)/ns/net) != $(readlink /proc/self/ns/net)',
+    );
+    const inside = 'nsenter -t $(cat /tmp/holder) -n';
+    await guest.ok(`ip link set eth1 netns $(cat /tmp/holder)`);
+    await guest.ok(`${inside} ip addr add ${SECOND_IP}/24 dev eth1`);
+    await guest.ok(`${inside} ip link set eth1 up`);
+    try {
+      // No sysfs of that namespace is mounted.
+      await guest.until(`${inside} ip link show eth1 | grep -q LOWER_UP`);
+      await guest.ok('sleep 1');
+      return await work(inside);
+    } finally {
+      // The kernel takes the VF back when the namespace goes.
+      await guest.run('kill $(cat /tmp/holder)');
+      await guest.until('test -e /sys/class/net/eth1');
+    }
   }
 
   /** Sets the MTU on both sides. */

@@ -7,18 +7,23 @@ import { fileURLToPath } from 'node:url';
 import { HostNet, noTapReason } from '../host-net.mjs';
 import { Model } from '../model.mjs';
 import { expectEqual, expectMatch, expectTrue } from '../report.mjs';
-import { GUEST_IP, HOST_IP, PEER, PINGS, StockBench, TAP } from './stock-bench.mjs';
+import {
+  GUEST_IP,
+  HOST_IP,
+  PEER,
+  PINGS,
+  SECOND_IP,
+  StockBench,
+  TAP,
+  TROUBLE,
+} from './stock-bench.mjs';
 import { counters } from './stock-counters.mjs';
+import { sctp, vxlan } from './stock-tunnels.mjs';
 
 const WIRE_PEER = fileURLToPath(new URL('../wire-peer.py', import.meta.url));
 const VF0_MAC = '02:09:c0:00:00:00';
-const SECOND_IP = '10.82.0.3';
 /** Statistics and the watchdog of the driver come every two seconds. */
 const SETTLE_S = 3;
-/** Lines of the kernel that no healthy driver causes. Those of the boot are not looked at. */
-const TROUBLE =
-  /[Hh]ang|NETDEV WATCHDOG|DMAR: \[|DRHD: handling fault|Call Trace|BUG:|WARNING:|not responding|Reset adapter|failed|error/;
-
 async function probes(bench) {
   const { guest } = bench;
   await guest.ok('load ixgbevf');
@@ -135,34 +140,25 @@ async function ipv6(bench) {
 }
 
 /** VF to VF, which never reaches the wire. */
-async function loopback(bench) {
+function loopback(bench) {
   const { guest, net } = bench;
-  await guest.ok('unshare -n sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/holder');
-  await guest.until(
-    'test $(readlink /proc/$(cat /tmp/holder)/ns/net) != $(readlink /proc/self/ns/net)',
-  );
-  const inside = 'nsenter -t $(cat /tmp/holder) -n';
-  await guest.ok(`ip link set eth1 netns $(cat /tmp/holder)`);
-  await guest.ok(`${inside} ip addr add ${SECOND_IP}/24 dev eth1`);
-  await guest.ok(`${inside} ip link set eth1 up`);
-  // No sysfs of that namespace is mounted.
-  await guest.until(`${inside} ip link show eth1 | grep -q LOWER_UP`);
-  await guest.ok('sleep 1');
-  await bench.pingFromHost(SECOND_IP);
-  const before = await net.counter(TAP, 'rx_packets');
-  await bench.pingFromGuest(SECOND_IP);
-  // The first ARP request is a broadcast and goes to the wire, too.
-  const leaked = (await net.counter(TAP, 'rx_packets')) - before;
-  expectTrue(leaked <= 3, `${leaked} frames between the VFs went to the wire`);
-  // The same in a VLAN: the tag goes in and out by descriptors on both sides.
-  const vlan = (at, name, ip) =>
-    guest.ok(
-      `${at} ip link add link ${name} name ${name}.300 type vlan id 300; ${at} ip addr add ${ip}/24 dev ${name}.300; ${at} ip link set ${name}.300 up`,
-    );
-  await vlan('', 'eth0', '10.82.30.2');
-  await vlan(inside, 'eth1', '10.82.30.3');
-  await bench.pingFromGuest('10.82.30.3');
-  await guest.ok('ip link del eth0.300; kill $(cat /tmp/holder)');
+  return bench.withSecondVf(async (inside) => {
+    await bench.pingFromHost(SECOND_IP);
+    const before = await net.counter(TAP, 'rx_packets');
+    await bench.pingFromGuest(SECOND_IP);
+    // The first ARP request is a broadcast and goes to the wire, too.
+    const leaked = (await net.counter(TAP, 'rx_packets')) - before;
+    expectTrue(leaked <= 3, `${leaked} frames between the VFs went to the wire`);
+    // The same in a VLAN: the tag goes in and out by descriptors on both sides.
+    const vlan = (at, name, ip) =>
+      guest.ok(
+        `${at} ip link add link ${name} name ${name}.300 type vlan id 300; ${at} ip addr add ${ip}/24 dev ${name}.300; ${at} ip link set ${name}.300 up`,
+      );
+    await vlan('', 'eth0', '10.82.30.2');
+    await vlan(inside, 'eth1', '10.82.30.3');
+    await bench.pingFromGuest('10.82.30.3');
+    await guest.ok('ip link del eth0.300');
+  });
 }
 
 async function jumbo(bench) {
@@ -231,6 +227,8 @@ const FULL = [
   ['a multicast group that was joined is heard, another is not', multicast],
   ['IPv6 finds its neighbour', ipv6],
   ['two VFs of one port reach each other without the wire', loopback],
+  ['TCP inside VXLAN arrives segment by segment, without a wrong header', vxlan],
+  ['SCTP arrives with its checksums', sctp],
   ['MTU 9000 carries frames of 9014 bytes, and TCP over them', jumbo],
   ['rings of 64, 4096 and 512 descriptors work', ringSizes],
   ['the interface goes down and comes up three times', downAndUp],
