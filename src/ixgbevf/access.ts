@@ -21,10 +21,15 @@ export function readRegister(device: VfioDevice, register: Register, index = 0):
       'a register value',
       '0xffffffff',
       0,
-      `device gone: ${device.address} was removed or is being reset by its host; close it and open it again`,
+      goneAdvice(device),
     );
   }
   return value;
+}
+
+/** What a device that reads as all ones means, for an error. */
+export function goneAdvice(device: VfioDevice): string {
+  return `device gone: ${device.address} was removed or is being reset by its host; close it and open it again`;
 }
 
 /** Writes instance `index` of a register. Posted. */

@@ -7,6 +7,7 @@ import { VFTDH, VFTDT } from '../hw/registers.ts';
 import type { VfioDevice } from '../vfio/device.ts';
 import { readRegister } from './access.ts';
 import type { LinkState } from './link.ts';
+import type { QueueMemory } from './queue/memory.ts';
 import { queueEnabled } from './queue/setup.ts';
 
 /** A tx queue that does not move. */
@@ -80,15 +81,14 @@ export class StuckWatch {
 
 /**
  * Names the first queue that is off although it was started; the PF does that when the VF was reset or misbehaved.
+ * @param started not those whose ENABLE has never read 1 yet
  * @returns '' while all are on
  * @throws DeviceError when the device is gone
  */
-export function disabledQueue(device: VfioDevice, rxQueues: number, txQueues: number): string {
-  for (let q = 0; q < rxQueues; q++) {
-    if (!queueEnabled(device, 'rx', q)) return `rx queue ${q} was disabled by the PF`;
-  }
-  for (let q = 0; q < txQueues; q++) {
-    if (!queueEnabled(device, 'tx', q)) return `tx queue ${q} was disabled by the PF`;
-  }
-  return '';
+export function disabledQueue(
+  device: VfioDevice,
+  started: readonly Pick<QueueMemory, 'kind' | 'index'>[],
+): string {
+  const off = started.find(({ kind, index }) => !queueEnabled(device, kind, index));
+  return off === undefined ? '' : `${off.kind} queue ${off.index} was disabled by the PF`;
 }

@@ -3,13 +3,14 @@
 // down. Memory that a device may still write to is never freed. What users see is vf.ts.
 
 import { apiAtLeast } from '../hw/mailbox.ts';
-import { COMMAND_BUS_MASTER, COMMAND_MEMORY, CONFIG_COMMAND } from '../hw/pci.ts';
-import { VFCTRL } from '../hw/registers.ts';
+import { VFCTRL, VFSTATUS } from '../hw/registers.ts';
 import { LimitedClock } from '../support/clock.ts';
 import { DeviceError, MailboxError } from '../support/errors.ts';
 import { formatMac, type MacBytes } from '../support/mac.ts';
+import { finish } from '../support/poll.ts';
 import type { VfioDevice } from '../vfio/device.ts';
-import { flush, writeRegister } from './access.ts';
+import { writeRegister } from './access.ts';
+import { enableBusMaster } from './bus-master.ts';
 import type { DeviceSlot } from './device-slot.ts';
 import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
@@ -17,7 +18,7 @@ import { Filters } from './mailbox/filters.ts';
 import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
-import { checkDevice, type VfSettings } from './options.ts';
+import { checkDevice, checkGrant, type VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
 import { countUnread, countUnsent } from './queue/leftovers.ts';
 import type { QueueMemory } from './queue/memory.ts';
@@ -25,6 +26,7 @@ import {
   awaitStopped,
   disableQueues,
   expectHostTag,
+  startLate,
   startRx,
   startTx,
   writePacketTypes,
@@ -56,6 +58,8 @@ export class Lifecycle {
   readonly watch: StuckWatch;
   readonly clock: LimitedClock;
   state: LifeState = 'down';
+  /** Queues whose ENABLE has not read 1 yet since they were started. */
+  private late: QueueMemory[] = [];
   private readonly memory: VfMemory;
   private registration: Registration | undefined;
   private chosenMac: MacBytes | undefined;
@@ -102,7 +106,7 @@ export class Lifecycle {
     if (this.state === 'down') {
       throw new DeviceError('VF', 'stopped', 'down', 0, 'use restart(), which resets it first');
     }
-    for (const _ of this.guarded(this.startQueues()));
+    finish(this.guarded(this.startQueues()));
   }
 
   /**
@@ -129,7 +133,7 @@ export class Lifecycle {
   restart(): void {
     for (let attempt = 1; ; attempt++) {
       try {
-        for (const _ of this.restarting());
+        finish(this.restarting());
         return;
       } catch (error) {
         const again = error instanceof MailboxError && error.failure === 'reset';
@@ -201,7 +205,8 @@ export class Lifecycle {
     this.attempt('reset VF', () => {
       maskInterrupts(device);
       writeRegister(device, VFCTRL, VFCTRL.mask.RST);
-      flush(device);
+      // So that it goes out. What comes back does not matter: in its reset a function may read as all ones.
+      device.read32(VFSTATUS.offset);
     });
     this.attempt('disable interrupts', () => device.disableVectors());
     this.attempt('reset function', () => device.reset());
@@ -223,53 +228,64 @@ export class Lifecycle {
     closeGates(this.queues, clock, LEAVE_US);
     disableQueues(device, settings.rxQueues, settings.txQueues);
     countUnsent(device, memory.tx);
-    resetVf(device, mailbox, clock);
+    yield* resetVf(device, mailbox, clock);
+    const known = this.registration;
+    const macs = { chosen: this.chosenMac, fallback: known?.mac };
+    const registration = yield* register(mailbox, macs, log, known?.apiVersion);
+    this.registration = registration;
+    awaitStopped(device, clock, registration.rxQueues, registration.txQueues);
     countUnread(memory.rx);
     disarmAll(memory);
-    yield;
-    const macs = { chosen: this.chosenMac, fallback: this.registration?.mac };
-    const registration = register(mailbox, macs, log);
-    this.registration = registration;
-    this.checkGrant(registration);
+    checkGrant(settings, registration, device.address);
     for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device.current);
     this.statistics.rebase();
     this.monitor.restart();
-    this.filters.restore(mailbox, registration, log);
+    yield* this.filters.restore(mailbox, registration, log);
     yield;
     yield* this.startQueues(() => requestMaxFrame(mailbox, settings.maxFrame));
+    yield;
     this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
+    mailbox.registered();
     log.info(
       `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
     );
   }
 
-  private checkGrant(grant: Registration): void {
-    for (const kind of ['rxQueues', 'txQueues'] as const) {
-      if (this.settings[kind] <= grant[kind]) continue;
-      throw new RangeError(
-        `${kind}: expected at most ${grant[kind]}, which is what the PF grants ${this.device.address}, got ${this.settings[kind]}`,
-      );
-    }
+  /** @returns the queues that run, with those among them that only now could start */
+  startedQueues(): QueueMemory[] {
+    const before = this.late;
+    this.late = startLate(this.device, before);
+    openGates(before.filter((queue) => !this.late.includes(queue)));
+    return this.queues.filter((queue) => !this.late.includes(queue));
   }
 
   /** @param between done before rx queues run */
   private *startQueues(between = (): void => {}): Generator<void> {
     const { device, memory, settings, clock } = this;
-    for (const queue of memory.tx) startTx(device, clock, queue);
+    this.late = yield* startTx(device, clock, memory.tx);
     this.watch.restart();
     yield;
     between();
+    yield;
     writePacketTypes(device, settings.rxQueues);
-    for (const queue of memory.rx) startRx(device, clock, queue);
+    this.late.push(...(yield* startRx(device, clock, memory.rx)));
+    for (const { kind, index } of this.late) {
+      settings.log.warn(
+        `${device.address}: ${kind} queue ${index} does not start: the PF has this VF's queues off, as while the host has its link disabled; it starts when they are on`,
+      );
+    }
   }
 
   private stopQueues(): void {
     const { rxQueues, txQueues } = this.settings;
+    this.late = [];
     disableQueues(this.device, rxQueues, txQueues);
-    awaitStopped(this.device, this.clock, rxQueues, txQueues);
+    // Nothing was started before the PF granted it, and what it does not grant may read as anything.
+    const { rxQueues: rx, txQueues: tx } = this.registration ?? { rxQueues: 0, txQueues: 0 };
+    awaitStopped(this.device, this.clock, Math.min(rx, rxQueues), Math.min(tx, txQueues));
   }
 
   /** Runs `work` to a running VF, or leaves it down, with whatever was started stopped again if that can be had. */
@@ -278,7 +294,7 @@ export class Lifecycle {
     try {
       yield* work;
       this.state = 'running';
-      openGates(this.queues);
+      openGates(this.queues.filter((queue) => !this.late.includes(queue)));
     } catch (error) {
       if (this.attempt('stop queues', () => this.stopQueues())) disarmAll(this.memory);
       throw error;
@@ -296,20 +312,4 @@ export class Lifecycle {
       return false;
     }
   }
-}
-
-function enableBusMaster(device: VfioDevice): void {
-  // vfio clears it whenever the function is opened or reset: registers work without it, DMA does not. Memory
-  // space goes with it: what a client has to restore after a reset differs from server to server.
-  const command = device.readConfig16(CONFIG_COMMAND);
-  device.writeConfig16(CONFIG_COMMAND, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
-  const now = device.readConfig16(CONFIG_COMMAND);
-  if ((now & COMMAND_BUS_MASTER) !== 0) return;
-  throw new DeviceError(
-    'COMMAND.BusMaster',
-    '1',
-    `0x${now.toString(16)}`,
-    0,
-    'the device can do no DMA',
-  );
 }

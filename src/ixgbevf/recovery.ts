@@ -151,14 +151,11 @@ export class Recovery {
 
   /** A VF that its user stopped is left alone. */
   private watch(): void {
-    const { monitor, mailbox, device, settings, state } = this.life;
+    const { monitor, mailbox, device, state } = this.life;
     if (state === 'stopped') return;
     const link = monitor.check();
     let reason = mailbox.lost;
-    // With its link disabled by the host a VF's queues may be off, and stay it.
-    if (reason === '' && link.enabled) {
-      reason = disabledQueue(device, settings.rxQueues, settings.txQueues);
-    }
+    if (reason === '') reason = disabledQueue(device, this.life.startedQueues());
     this.tellLink(link);
     if (reason !== '') this.begin(reason);
   }

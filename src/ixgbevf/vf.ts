@@ -151,15 +151,16 @@ export class IxgbeVf {
    * @throws DeviceError when the device is gone
    */
   checkHealth(): Health {
-    const { monitor, mailbox, state, settings, device, watch } = this.open();
+    const life = this.open();
+    const { monitor, mailbox, state, settings, device, watch } = life;
     const link = monitor.check();
     let resetReason = mailbox.lost;
     if (resetReason === '' && state === 'down') resetReason = 'the queues could not be started';
     if (state !== 'running') {
       return { link, resetNeeded: resetReason !== '', resetReason, stuck: [] };
     }
-    const { rxQueues, txQueues, txRingSize, clock } = settings;
-    if (resetReason === '') resetReason = disabledQueue(device, rxQueues, txQueues);
+    const { txRingSize, clock } = settings;
+    if (resetReason === '') resetReason = disabledQueue(device, life.startedQueues());
     const stuck = watch.check(clock.nowUs(), txRingSize);
     return { link, resetNeeded: resetReason !== '', resetReason, stuck };
   }

@@ -29,8 +29,30 @@ export function pollUntil(
   look: () => number,
   done: (value: number) => boolean,
 ): number {
+  return finish(pollSteps(clock, spec, look, done, clock.endUs));
+}
+
+/** Goes through steps to their end at once. */
+export function finish<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * As `pollUntil`, but yields after every pause, for a caller that has something else to do as well and may come back
+ * later: so the clock's own end is no end of it.
+ */
+export function* pollSteps(
+  clock: Clock,
+  spec: PollSpec,
+  look: () => number,
+  done: (value: number) => boolean,
+  lastUs = Number.POSITIVE_INFINITY,
+): Generator<void, number> {
   const startUs = clock.nowUs();
-  const endUs = Math.min(startUs + spec.timeoutUs, clock.endUs ?? Number.POSITIVE_INFINITY);
+  const endUs = Math.min(startUs + spec.timeoutUs, lastUs);
   for (;;) {
     const expired = clock.nowUs() >= endUs;
     const value = look();
@@ -41,5 +63,6 @@ export function pollUntil(
       throw new DeviceError(spec.what, spec.wanted, last, waitedMs, spec.advice);
     }
     clock.sleepUs(spec.intervalUs);
+    yield;
   }
 }

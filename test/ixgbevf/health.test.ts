@@ -52,9 +52,12 @@ test('a restart begins anew', () => {
 test('a queue that is off although it was started is named', () => {
   const device = new ScriptedDevice();
   for (const offset of [0x1028, 0x1068, 0x2028, 0x2068]) device.words.set(offset, 0x02000000);
-  expect(disabledQueue(device, 2, 2)).toBe('');
+  const started = (['rx', 'tx'] as const).flatMap((kind) =>
+    [0, 1].map((index) => ({ kind, index })),
+  );
+  expect(disabledQueue(device, started)).toBe('');
   device.words.set(0x2068, 0);
-  expect(disabledQueue(device, 2, 2)).toContain('tx queue 1');
+  expect(disabledQueue(device, started)).toContain('tx queue 1');
   device.words.set(0x1028, 0);
-  expect(disabledQueue(device, 2, 2)).toContain('rx queue 0');
+  expect(disabledQueue(device, started)).toContain('rx queue 0');
 });

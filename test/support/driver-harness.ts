@@ -12,6 +12,7 @@ import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
 import { type ServedModel, serveModel } from '../../src/model/server/index.ts';
+import { DEFAULT_SILICON, type Silicon } from '../../src/model/silicon.ts';
 import type { Ingress, WirePort } from '../../src/model/types.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
@@ -25,8 +26,8 @@ export interface DriverHarness {
   /** For the driver: the model moves while it sleeps or looks at it. */
   readonly clock: SteppingClock;
   readonly recorder: Recorder;
-  /** True where BAR pages 1 and 2 are shared memory. */
-  readonly mapped: boolean;
+  /** What the model plays. */
+  readonly silicon: Silicon;
   /** Takes a VF. */
   device(port: number, vf: number): VfioDevice;
   /** Lets the model move until it has nothing to do, at most `rounds` steps. */
@@ -87,7 +88,7 @@ interface Backend {
 
 /** @param open makes the model in `arena` with `clock` */
 function makeHarness(
-  trapAll: boolean,
+  { silicon = DEFAULT_SILICON }: Chip,
   open: (arena: Arena, clock: Clock) => Backend,
 ): DriverHarness {
   const arena = processArena();
@@ -101,7 +102,7 @@ function makeHarness(
     arena,
     clock,
     recorder: nic.recorder,
-    mapped: !trapAll,
+    silicon,
     device: (port, vf) => backend.device(port, vf, step),
     advance: (rounds = MOST_STEPS) => {
       backend.serve();
@@ -133,7 +134,7 @@ function makeHarness(
 /** The in-process backend: BAR pages 1 and 2 shared, or all of it trapped. */
 export function directHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
-    makeHarness(trapAll, (arena, clock) => {
+    makeHarness(chip, (arena, clock) => {
       const windows: number[] = [];
       const barWindow = (): number => {
         windows.push(arena.reserveWindow(BAR0_SIZE));
@@ -163,7 +164,7 @@ export function directHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
  */
 export function vfioUserHarness(trapAll: boolean, chip: Chip = {}): MakeHarness {
   return (ports) =>
-    makeHarness(trapAll, (arena, clock) => {
+    makeHarness(chip, (arena, clock) => {
       const directory = mkdtempSync(join(tmpdir(), 'ixy-suite-'));
       const { nic, server, close } = serveModel({
         arena,

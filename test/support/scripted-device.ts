@@ -105,6 +105,8 @@ export class ScriptedDevice implements VfioDevice {
   command = 0;
   /** Writes of ACK to VFMAILBOX. */
   acks = 0;
+  /** RSTD shows after VFCTRL.RST. */
+  rstd = false;
   /** Bits of VFMAILBOX but VFU: PFU 8, PFSTS 0x10, PFACK 0x20, RSTI 0x40, RSTD 0x80. */
   control = 0;
   /** Bits of DEVICE_EVENT: removal 1, error 2. */
@@ -158,6 +160,7 @@ export class ScriptedDevice implements VfioDevice {
     if (this.gone) return;
     if (offset === VFMAILBOX) this.writeControl(value);
     else if (offset !== VFCTRL) this.words.set(offset, value);
+    else if (this.rstd) this.control |= 0x80;
     if (offset >= VFMBMEM && offset < VFMBMEM + 64) {
       if (!this.owned) throw new Error('the VF wrote to the message buffer without owning it');
       this.wordsWritten = Math.max(this.wordsWritten, (offset - VFMBMEM) / 4 + 1);

@@ -61,21 +61,25 @@ export class Filters {
   }
 
   /**
-   * Sends everything to a PF that knows nothing of it. A refusal of what was granted before is logged.
+   * Sends everything to a PF that knows nothing of it. A refusal of what was granted before is logged. May be left for a
+   * while wherever it yields.
    * @throws MailboxError timeout or reset
    */
-  restore(mailbox: Mailbox, registration: Registration, log: Log): void {
+  *restore(mailbox: Mailbox, registration: Registration, log: Log): Generator<void> {
     if (apiAtLeast(registration.apiVersion, '1.2')) {
       // An ACK does not mean "as asked": the effective mode comes back.
       const mode = requestXcastMode(mailbox, XCAST.MULTI);
       if (mode !== XCAST.MULTI) {
         log.warn(`PF gave cast mode ${mode ?? 'none'} instead of ${XCAST.MULTI} (multicast)`);
       }
+      yield;
     }
     if (this.groups.size > 0) this.sendGroups(mailbox, this.groups, registration.filterType);
+    yield;
     // VID 0 carries untagged and priority-tagged frames; a PF with a port VLAN refuses even that.
     if (!requestVlan(mailbox, 0, true)) log.info('PF refused VLAN 0: the host chose the VLAN');
     for (const vlan of this.vlanIds) {
+      yield;
       if (!requestVlan(mailbox, vlan, true)) log.warn(`VLAN ${vlan} lost: ${VLAN_REFUSED}`);
     }
   }

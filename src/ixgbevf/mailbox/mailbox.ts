@@ -37,6 +37,12 @@ export class Mailbox {
   private saved = 0;
   private pinged = false;
   private lastControl = 0;
+  /** From restart() to registered(): RSTD says nothing, since it may be late word of the VF's own reset. */
+  private registering = false;
+  /** So may the first RSTD after restart(), whenever it comes: on some chips there may be none. */
+  private awaitingRstd = false;
+  /** Such an RSTD was seen, and may have been the PF's all the same. */
+  private rstdSeen = false;
 
   constructor(device: VfioDevice, clock: Clock) {
     this.device = device;
@@ -76,7 +82,9 @@ export class Mailbox {
       name,
       () => {
         const control = this.readControl();
-        this.failOnReset(name, control);
+        // The port may have been reset, and then the request is lost: a PF that does not know this VF any more says so.
+        if ((control & RSTD) !== 0) resendAtUs = this.clock.nowUs() + RESEND_US;
+        if (this.noteReset(control)) throw this.resetError(name);
         if ((control & PFSTS) !== 0) {
           const message = this.receive(name, replyWords);
           lastWord = hex(message[0]);
@@ -132,11 +140,19 @@ export class Mailbox {
     return pinged;
   }
 
-  /** Forgets all that came before: the VF registers anew. */
+  /** Forgets all that came before: the VF registers anew. Until `registered` RSTD is no sign of a lost registration. */
   restart(): void {
     this.lost = '';
     this.saved = 0;
     this.pinged = false;
+    this.registering = true;
+    this.awaitingRstd = true;
+    this.rstdSeen = false;
+  }
+
+  /** The VF runs: from now on RSTD means that the PF's port was reset and has forgotten it, unless it is the VF's own. */
+  registered(): void {
+    this.registering = false;
   }
 
   /** True while the port's reset is under way: nobody answers. The end of one that was signalled is left to others. */
@@ -148,6 +164,7 @@ export class Mailbox {
   resetIndicated(): boolean {
     const control = this.readControl();
     this.saved &= ~RSTD;
+    if ((control & RSTD) !== 0) this.awaitingRstd = false;
     return (control & (RSTI | RSTD)) !== 0;
   }
 
@@ -195,8 +212,12 @@ export class Mailbox {
     const registered = (word & MESSAGE.mask.CTS) !== 0;
     if (isPing(word)) {
       if (registered) this.pinged = true;
-      else if (this.lost === '')
-        this.lost = `PF withdrew this VF's registration (message ${hex(word)})`;
+      else if (this.lost === '') {
+        const why = this.rstdSeen
+          ? "the PF's port was reset"
+          : "PF withdrew this VF's registration";
+        this.lost = `${why} (message ${hex(word)})`;
+      }
     } else if (
       (word & MESSAGE.mask.NACK) !== 0 &&
       !registered &&
@@ -207,15 +228,17 @@ export class Mailbox {
     return word;
   }
 
-  private noteReset(control: number): void {
-    if ((control & (RSTI | RSTD)) === 0) return;
+  /** @returns true where the port is, or was, reset: then the registration is lost */
+  private noteReset(control: number): boolean {
     this.saved &= ~RSTD;
+    const own = this.registering || this.awaitingRstd;
+    if ((control & RSTD) !== 0) {
+      this.rstdSeen = own;
+      this.awaitingRstd = false;
+    }
+    if ((control & (own ? RSTI : RSTI | RSTD)) === 0) return false;
     this.lost = `the PF's port was reset (VFMAILBOX ${hex(control)})`;
-  }
-
-  private failOnReset(name: string, control: number): void {
-    this.noteReset(control);
-    if (this.lost !== '') throw this.resetError(name);
+    return true;
   }
 
   private resetError(name: string): MailboxError {
@@ -233,12 +256,9 @@ export class Mailbox {
       name,
       () => {
         const locked = this.tryLock();
-        const control = this.lastControl;
-        if ((control & (RSTI | RSTD)) !== 0) {
-          if (locked) this.release(0);
-          this.failOnReset(name, control);
-        }
-        return locked;
+        if (!this.noteReset(this.lastControl)) return locked;
+        if (locked) this.release(0);
+        throw this.resetError(name);
       },
       (waitedMs) =>
         `message buffer not free in ${waitedMs / 1000} s; VFMAILBOX ${hex(this.lastControl)}`,

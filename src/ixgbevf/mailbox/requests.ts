@@ -7,6 +7,7 @@ import {
   API_CODE,
   API_ORDER,
   type ApiVersion,
+  apiAtLeast,
   MAX_MULTICAST_HASHES,
   MESSAGE,
   REQUEST,
@@ -49,10 +50,11 @@ export function resetRequest(mailbox: Mailbox): ResetReply {
 /**
  * API_NEGOTIATE: the newest 1.x version that the PF takes. 1.5 is not offered: it means another mailbox transport.
  * A PF that refuses every version behaves as 1.0.
+ * @param newest where to begin: what the PF took before, so that a restart does not ask for what was refused
  */
-export function negotiateApi(mailbox: Mailbox): ApiVersion {
+export function negotiateApi(mailbox: Mailbox, newest: ApiVersion = '1.7'): ApiVersion {
   for (const version of API_ORDER.toReversed()) {
-    if (version === '1.5') continue;
+    if (version === '1.5' || !apiAtLeast(newest, version)) continue;
     // Three words, as linux ixgbevf sends it.
     if (optional(mailbox, [REQUEST.API_NEGOTIATE, API_CODE[version], 0], 1)) return version;
   }

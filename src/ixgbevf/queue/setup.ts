@@ -30,7 +30,7 @@ import {
   VFTXDCTL,
 } from '../../hw/registers.ts';
 import type { Clock } from '../../support/clock.ts';
-import { pollUntil } from '../../support/poll.ts';
+import { pollSteps, pollUntil } from '../../support/poll.ts';
 import type { VfioDevice } from '../../vfio/device.ts';
 import { flush, instanceName, readRegister, writeRegister } from '../access.ts';
 import {
@@ -48,8 +48,8 @@ const KIB = 1024;
 const HEADER_BYTES = 256;
 const DEFAULT_BUFFER_BYTES = 2048;
 
-/** Silicon takes up to 100 us to stop a queue and a few ms to start one; the rest is margin. */
 const ENABLE_POLL_US = 100;
+/** Silicon takes up to 100 us to stop a queue and a few ms to start one; the rest is margin. */
 const ENABLE_TIMEOUT_US = 100_000;
 
 /**
@@ -73,15 +73,77 @@ export function usableBufferBytes(bufferBytes: number, headroomBytes: number): n
 }
 
 /**
- * Programs and enables a tx queue and posts its context descriptor.
- * @throws DeviceError when ENABLE does not read back
+ * Programs and enables tx queues, and starts those whose ENABLE reads 1 within 100 ms.
+ * May be left for a while wherever it yields.
+ * @returns the others: `startLate` starts them when it does
+ * @throws DeviceError when a queue does not stop first
  */
-export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+export function* startTx(
+  device: VfioDevice,
+  clock: Clock,
+  queues: readonly QueueMemory[],
+): Generator<void, QueueMemory[]> {
+  for (const queue of queues) programTx(device, clock, queue);
+  return yield* startEnabled(device, clock, queues);
+}
+
+/**
+ * Fills rx queues, programs and enables them, and starts those whose ENABLE reads 1 within 100 ms.
+ * May be left for a while wherever it yields.
+ * @returns the others: `startLate` starts them when it does
+ * @throws DeviceError when a queue does not stop first; RangeError when the mempool cannot fill the ring
+ */
+export function* startRx(
+  device: VfioDevice,
+  clock: Clock,
+  queues: readonly QueueMemory[],
+): Generator<void, QueueMemory[]> {
+  for (const queue of queues) programRx(device, clock, queue);
+  return yield* startEnabled(device, clock, queues);
+}
+
+/**
+ * Starts those queues whose ENABLE reads 1 by now: a PF that has a VF's queues off may keep it 0 until it switches
+ * them on.
+ * @returns the others
+ * @throws DeviceError when the device is gone
+ */
+export function startLate(device: VfioDevice, queues: readonly QueueMemory[]): QueueMemory[] {
+  return queues.filter((queue) => {
+    const enabled = queueEnabled(device, queue.kind, queue.index);
+    if (enabled) writeTail(device, queue);
+    return !enabled;
+  });
+}
+
+/** Looks until all have started, 100 ms at most. */
+function* startEnabled(
+  device: VfioDevice,
+  clock: Clock,
+  queues: readonly QueueMemory[],
+): Generator<void, QueueMemory[]> {
+  flush(device);
+  const startUs = clock.nowUs();
+  let waiting = [...queues];
+  yield* pollSteps(
+    clock,
+    { what: 'ENABLE', wanted: '1', intervalUs: ENABLE_POLL_US, timeoutUs: 2 * ENABLE_TIMEOUT_US },
+    () => {
+      waiting = startLate(device, waiting);
+      return waiting.length;
+    },
+    (count) => count === 0 || clock.nowUs() - startUs >= ENABLE_TIMEOUT_US,
+  );
+  return waiting;
+}
+
+/** What a tx queue needs before it runs, but for its tail. */
+function programTx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
   // SWFLSH without ENABLE stops the queue.
   writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
   flush(device);
-  awaitEnable(device, clock, VFTXDCTL, q, false);
+  awaitStop(device, clock, VFTXDCTL, q);
   clearDescriptors(queue);
   writeRegister(device, VFTDBAL, queue.iova, q);
   writeRegister(device, VFTDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -95,9 +157,6 @@ export function startTx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   const { mask, shift } = VFTXDCTL;
   const thresholds = (PTHRESH << shift.PTHRESH) | (HTHRESH << shift.HTHRESH);
   writeRegister(device, VFTXDCTL, mask.ENABLE | thresholds, q);
-  flush(device);
-  awaitEnable(device, clock, VFTXDCTL, q, true);
-  writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, q)), q);
 }
 
 /** Says whether the host tags the frames of an rx queue, before the queue is started. */
@@ -106,15 +165,12 @@ export function expectHostTag(queue: QueueMemory, tagged: boolean): void {
   queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES] = features;
 }
 
-/**
- * Programs and enables an rx queue, then fills it.
- * @throws DeviceError when ENABLE does not read back; RangeError when the mempool cannot fill the ring
- */
-export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
+/** What an rx queue needs before it runs, buffers too, but for its tail. */
+function programRx(device: VfioDevice, clock: Clock, queue: QueueMemory): void {
   const q = queue.index;
   writeRegister(device, VFRXDCTL, 0, q);
   flush(device);
-  awaitEnable(device, clock, VFRXDCTL, q, false);
+  awaitStop(device, clock, VFRXDCTL, q);
   clearDescriptors(queue);
   writeRegister(device, VFRDBAL, queue.iova, q);
   writeRegister(device, VFRDBAH, Math.floor(queue.iova / 2 ** 32), q);
@@ -128,11 +184,16 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
   // RLPML_EN stays 0: an 82599 cannot limit frame length a queue.
   const features = queue.arena.views.i32[queue.handle.state + QUEUE.FEATURES];
   const strip = (features & (STRIP_VLAN | HOST_TAG)) !== 0 ? VFRXDCTL.mask.VME : 0;
+  armRx(queue, tailWord(device, VFRDT, q));
   writeRegister(device, VFRXDCTL, VFRXDCTL.mask.ENABLE | strip, q);
-  flush(device);
-  awaitEnable(device, clock, VFRXDCTL, q, true);
-  // The tail only now: a write to it before ENABLE reads 1 is lost.
-  writeRegister(device, VFRDT, armRx(queue, tailWord(device, VFRDT, q)), q);
+}
+
+/** Gives a queue that is on its descriptors. Not before: a write to the tail is lost while ENABLE reads 0. */
+function writeTail(device: VfioDevice, queue: QueueMemory): void {
+  const { kind, index, size } = queue;
+  // The rx ring was filled by armRx; see there why its last slot stays with the driver.
+  if (kind === 'rx') writeRegister(device, VFRDT, size - 1, index);
+  else writeRegister(device, VFTDT, armTx(queue, tailWord(device, VFTDT, index)), index);
 }
 
 /**
@@ -141,12 +202,15 @@ export function startRx(device: VfioDevice, clock: Clock, queue: QueueMemory): v
  */
 export function disableQueues(device: VfioDevice, rxCount: number, txCount: number): void {
   for (let q = 0; q < rxCount; q++) {
+    // A queue that the PF did not grant may read as anything.
     const value = readRegister(device, VFRXDCTL, q);
-    writeRegister(device, VFRXDCTL, value & ~VFRXDCTL.mask.ENABLE, q);
+    writeRegister(device, VFRXDCTL, value & VFRXDCTL.mask.VME, q);
   }
   flush(device);
   for (let q = 0; q < txCount; q++) writeRegister(device, VFTXDCTL, VFTXDCTL.mask.SWFLSH, q);
   flush(device);
+  // At the VF's next reset a PF sets ENABLE for a moment wherever anything else than 0 stands (linux ixgbe_vf_reset_event).
+  for (let q = 0; q < txCount; q++) writeRegister(device, VFTXDCTL, 0, q);
 }
 
 /**
@@ -160,8 +224,8 @@ export function awaitStopped(
   txCount: number,
 ): void {
   flush(device);
-  for (let q = 0; q < rxCount; q++) awaitEnable(device, clock, VFRXDCTL, q, false);
-  for (let q = 0; q < txCount; q++) awaitEnable(device, clock, VFTXDCTL, q, false);
+  for (let q = 0; q < rxCount; q++) awaitStop(device, clock, VFRXDCTL, q);
+  for (let q = 0; q < txCount; q++) awaitStop(device, clock, VFTXDCTL, q);
   clock.sleepUs(SETTLE_US);
 }
 
@@ -213,27 +277,24 @@ function bufferFormat(bufferBytes: number): number {
   );
 }
 
-/** Waits for ENABLE to read as wanted; what was written before has been flushed. */
-function awaitEnable(
+/** Waits for ENABLE to read 0; what was written before has been flushed. */
+function awaitStop(
   device: VfioDevice,
   clock: Clock,
   register: typeof VFRXDCTL | typeof VFTXDCTL,
   queue: number,
-  enabled: boolean,
 ): void {
   pollUntil(
     clock,
     {
       what: `${instanceName(register, queue)}.ENABLE`,
-      wanted: enabled ? '1' : '0',
+      wanted: '0',
       intervalUs: ENABLE_POLL_US,
       timeoutUs: ENABLE_TIMEOUT_US,
-      advice: enabled
-        ? "the PF has not enabled this VF: is the PF's interface up, and the VF's link state not disabled on the host?"
-        : 'the queue may still write to memory; close the device',
+      advice: 'the queue may still write to memory; close the device',
     },
     () => readRegister(device, register, queue),
-    (value) => ((value & register.mask.ENABLE) !== 0) === enabled,
+    (value) => (value & register.mask.ENABLE) === 0,
   );
 }
 

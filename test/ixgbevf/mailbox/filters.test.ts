@@ -3,6 +3,7 @@ import { Filters } from '../../../src/ixgbevf/mailbox/filters.ts';
 import type { Registration } from '../../../src/ixgbevf/mailbox/handshake.ts';
 import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
 import type { Log } from '../../../src/support/log.ts';
+import { finish } from '../../../src/support/poll.ts';
 import { linuxPf, ScriptedDevice } from '../../support/scripted-device.ts';
 
 const registration: Registration = {
@@ -69,7 +70,7 @@ test('a restored VF has its cast mode, groups, VLAN 0 and VLANs again', () => {
   filters.removeVlan(mailbox, 30);
   filters.joinMulticast(mailbox, '01:00:5e:00:00:01', 0);
   device.messages.length = 0;
-  filters.restore(mailbox, registration, log);
+  finish(filters.restore(mailbox, registration, log));
   expect(device.messages.map((words) => words.slice(0, 2))).toEqual([
     [0x0c, 1],
     [0x00010003, 0x010],
@@ -82,7 +83,7 @@ test('a restored VF has its cast mode, groups, VLAN 0 and VLANs again', () => {
 
 test('API 1.1 has no cast mode', () => {
   const { device, mailbox, filters, log } = setup();
-  filters.restore(mailbox, { ...registration, apiVersion: '1.1' }, log);
+  finish(filters.restore(mailbox, { ...registration, apiVersion: '1.1' }, log));
   expect(device.opcodes()).toEqual([0x04]);
 });
 
@@ -93,7 +94,7 @@ test('a cast mode less than asked for, and a VLAN lost in a restart, are logged 
     if (words[0] === 0x0c) return [0xa000000c, 0];
     return [(words[0] | (words[1] === 10 ? 0x60000000 : 0xa0000000)) >>> 0];
   };
-  filters.restore(mailbox, registration, log);
+  finish(filters.restore(mailbox, registration, log));
   expect(log.lines).toHaveLength(2);
   expect(log.lines[0]).toContain('cast mode 0');
   expect(log.lines[1]).toContain('VLAN 10');

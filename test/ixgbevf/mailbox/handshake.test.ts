@@ -1,12 +1,22 @@
 import { describe, expect, test } from 'vitest';
-import { type MacChoice, register, resetVf } from '../../../src/ixgbevf/mailbox/handshake.ts';
+import {
+  type MacChoice,
+  type Registration,
+  register as registering,
+  resetVf as resetting,
+} from '../../../src/ixgbevf/mailbox/handshake.ts';
 import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
 import { DeviceError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { formatMac } from '../../../src/support/mac.ts';
+import { finish } from '../../../src/support/poll.ts';
 import { linuxPf, ScriptedDevice } from '../../support/scripted-device.ts';
 
 const noWish: MacChoice = { chosen: undefined, fallback: undefined };
+
+const resetVf = (...args: Parameters<typeof resetting>): void => finish(resetting(...args));
+const register = (...args: Parameters<typeof registering>): Registration =>
+  finish(registering(...args));
 
 function setup(): { device: ScriptedDevice; mailbox: Mailbox } {
   const device = new ScriptedDevice();
@@ -23,8 +33,66 @@ describe('resetVf', () => {
 
   test('a queue that does not stop is a DeviceError that names it', () => {
     const { device, mailbox } = setup();
-    device.readAs.set(0x2028 + 0x40 * 3, () => 0x02000000);
-    expect(() => resetVf(device, mailbox, device.clock)).toThrow(/VFTXDCTL\(3\)\.ENABLE.*wanted 0/);
+    device.readAs.set(0x2028 + 0x40 * 1, () => 0x02000000);
+    expect(() => resetVf(device, mailbox, device.clock)).toThrow(/VFTXDCTL\(1\)\.ENABLE.*wanted 0/);
+  });
+
+  test('a queue beyond the first two may read as anything: the PF has granted none yet', () => {
+    const { device, mailbox } = setup();
+    for (const q of [2, 3, 7]) {
+      device.readAs.set(0x1028 + 0x40 * q, () => 0xffffffff);
+      device.readAs.set(0x2028 + 0x40 * q, () => 0x02000000);
+    }
+    resetVf(device, mailbox, device.clock);
+    expect(device.written(0x1028 + 0x40 * 7)).toEqual([0x40000000, 0]);
+  });
+
+  test('a function that answers nothing for a while after its reset is waited for', () => {
+    const { device, mailbox } = setup();
+    const write32 = device.write32.bind(device);
+    device.write32 = (offset, value) => {
+      write32(offset, value);
+      if (offset !== 0) return;
+      device.gone = true;
+      device.clock.after(80_000, () => {
+        device.gone = false;
+      });
+    };
+    resetVf(device, mailbox, device.clock);
+    expect(device.clock.nowUs()).toBeGreaterThanOrEqual(80_000);
+  });
+
+  test('a function that answers no more after its reset is gone', () => {
+    const { device, mailbox } = setup();
+    const write32 = device.write32.bind(device);
+    device.write32 = (offset, value) => {
+      write32(offset, value);
+      if (offset === 0) device.gone = true;
+    };
+    expect(() => resetVf(device, mailbox, device.clock)).toThrow(
+      /VFSTATUS.*device gone: scripted:0/,
+    );
+    expect(device.clock.nowUs()).toBeLessThan(1_100_000);
+  });
+
+  test.each([20, 60, 1000, 40_000])(
+    'RSTD that shows %d us after RST is waited for and taken',
+    (us) => {
+      const { device, mailbox } = setup();
+      device.clock.after(us, () => {
+        device.control |= 0x80;
+      });
+      resetVf(device, mailbox, device.clock);
+      expect(device.clock.nowUs()).toBeGreaterThanOrEqual(us);
+      expect(device.control).toBe(0);
+      expect(device.clock.nowUs()).toBeLessThan(50_000);
+    },
+  );
+
+  test('RSTD that never shows costs 50 ms', () => {
+    const { device, mailbox } = setup();
+    resetVf(device, mailbox, device.clock);
+    expect(device.clock.nowUs()).toBeLessThan(51_000);
   });
 
   test('a device that is gone is a DeviceError at once', () => {
@@ -65,7 +133,7 @@ describe('resetVf', () => {
       write32(offset, value);
     };
     resetVf(device, mailbox, device.clock);
-    expect(atReset).toEqual(new Array(8).fill([0x40000000, 0x04000000]).flat());
+    expect(atReset).toEqual(new Array(8).fill([0x40000000, 0]).flat());
     expect(device.written(0x010c)).toEqual([7]);
   });
 
@@ -155,6 +223,15 @@ describe('register', () => {
     const registration = register(mailbox, noWish, silentLog);
     expect(registration).toMatchObject({ apiVersion: '1.0', rxQueues: 1, txQueues: 1 });
     expect(device.opcodes()).toEqual([0x01, 0x08, 0x08, 0x08, 0x08, 0x08, 0x08, 0x08]);
+  });
+
+  test('an API version that the PF took before is where the next negotiation begins', () => {
+    const { device, mailbox } = setup();
+    expect(register(mailbox, noWish, silentLog, '1.4').apiVersion).toBe('1.4');
+    expect(device.opcodes().filter((opcode) => opcode === 0x08)).toHaveLength(1);
+    // Another PF, which is older.
+    device.pf = linuxPf({ apiCode: 3 });
+    expect(register(mailbox, noWish, silentLog, '1.4').apiVersion).toBe('1.2');
   });
 
   test('a port reset in the middle of the negotiation is a reset failure', () => {

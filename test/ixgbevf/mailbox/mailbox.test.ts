@@ -125,6 +125,68 @@ describe('resets', () => {
     expect(device.clock.nowUs()).toBeLessThan(10_000);
   });
 
+  test('while the VF registers, RSTD is late word of its own reset and fails nothing', () => {
+    const { device, mailbox } = setup();
+    mailbox.restart();
+    device.control = 0x80;
+    device.pf = () => {
+      device.clock.after(3000, () => {
+        device.control |= 0x80;
+        device.deliver([0xa0000005]);
+      });
+      return undefined;
+    };
+    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(mailbox.lost).toBe('');
+    mailbox.registered();
+    device.control = 0x80;
+    mailbox.look();
+    expect(mailbox.lost).toContain('port was reset');
+  });
+
+  test("one RSTD after a reset of the VF is its own, however late; the next is the PF's", () => {
+    const { device, mailbox } = setup();
+    mailbox.restart();
+    mailbox.registered();
+    device.control = 0x80;
+    mailbox.look();
+    expect(mailbox.lost).toBe('');
+    device.control = 0x80;
+    mailbox.look();
+    expect(mailbox.lost).toContain('port was reset');
+    mailbox.restart();
+    device.control = 0x80;
+    expect(mailbox.resetIndicated()).toBe(true);
+    mailbox.registered();
+    device.control = 0x80;
+    mailbox.look();
+    expect(mailbox.lost).toContain('port was reset');
+  });
+
+  test('while the VF registers, RSTI is a reset all the same', () => {
+    const { device, mailbox } = setup();
+    mailbox.restart();
+    device.pf = () => {
+      device.control |= 0x40;
+      return undefined;
+    };
+    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+  });
+
+  test('while the VF registers, a request that a reset of the port swallowed is sent again, and refused', () => {
+    const { device, mailbox } = setup();
+    mailbox.restart();
+    device.pf = () => {
+      if (device.messages.length > 1) return [0x40000005];
+      device.control |= 0x80;
+      return undefined;
+    };
+    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    expect(error.failure).toBe('reset');
+    expect(device.messages).toHaveLength(2);
+    expect(device.clock.nowUs()).toBeLessThan(200_000);
+  });
+
   test('nothing is sent while RSTI stands', () => {
     const { device, mailbox } = setup();
     device.control = 0x40;

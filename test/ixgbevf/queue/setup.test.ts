@@ -8,14 +8,20 @@ import {
 import {
   awaitStopped,
   disableQueues,
-  startRx,
-  startTx,
+  startRx as startingRx,
+  startTx as startingTx,
+  startLate,
   usableBufferBytes,
   writePacketTypes,
 } from '../../../src/ixgbevf/queue/setup.ts';
 import { processArena } from '../../../src/memory/arena.ts';
 import { createMempool, destroyMempool, type Mempool } from '../../../src/memory/mempool.ts';
+import { finish } from '../../../src/support/poll.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
+
+type Start = Parameters<typeof startingRx>;
+const startRx = (...args: Start): QueueMemory[] => finish(startingRx(...args));
+const startTx = (...args: Start): QueueMemory[] => finish(startingTx(...args));
 
 const arena = processArena();
 const cleanups: (() => void)[] = [];
@@ -40,21 +46,37 @@ function makeQueue(kind: 'rx' | 'tx', index: number, mempool: Mempool): QueueMem
 }
 
 describe('refusals', () => {
-  test('an rx queue whose ENABLE never reads 1 is named, and its tail is not written', () => {
+  test('an rx queue whose ENABLE stays 0 is handed back, and gets its tail when it reads 1', () => {
     const device = new ScriptedDevice();
     const queue = makeQueue('rx', 1, makeMempool(64));
     device.readAs.set(0x1068, () => 0);
-    expect(() => startRx(device, device.clock, queue)).toThrow(/VFRXDCTL\(1\)\.ENABLE: wanted 1/);
+    expect(startRx(device, device.clock, [queue])).toEqual([queue]);
+    expect(startLate(device, [queue])).toEqual([queue]);
     expect(device.written(0x1058)).toEqual([0]);
-    expect(queue.mempool.available).toBe(64);
+    expect(device.clock.nowUs()).toBeLessThan(110_000);
+    device.readAs.clear();
+    expect(startLate(device, [queue])).toEqual([]);
+    expect(device.written(0x1058)).toEqual([0, 63]);
   });
 
-  test('a tx queue whose ENABLE never reads 1 is named, and its tail is not written', () => {
+  test('a tx queue whose ENABLE stays 0 sends nothing, and gets its tail when it reads 1', () => {
     const device = new ScriptedDevice();
-    const queue = makeQueue('tx', 0, makeMempool(1));
+    const queues = [0, 1].map((q) => makeQueue('tx', q, makeMempool(1)));
     device.readAs.set(0x2028, () => 0);
-    expect(() => startTx(device, device.clock, queue)).toThrow(/VFTXDCTL\(0\)\.ENABLE: wanted 1/);
+    expect(startTx(device, device.clock, queues)).toEqual([queues[0]]);
     expect(device.written(0x2018)).toEqual([0]);
+    expect(device.written(0x2058)).toEqual([0, 1]);
+    device.readAs.clear();
+    expect(startLate(device, [queues[0]])).toEqual([]);
+    expect(device.written(0x2018)).toEqual([0, 1]);
+  });
+
+  test('many queues whose ENABLE stays 0 take no longer than one', () => {
+    const device = new ScriptedDevice();
+    const queues = Array.from({ length: 8 }, (_, q) => makeQueue('rx', q, makeMempool(64)));
+    for (let q = 0; q < 8; q++) device.readAs.set(0x1028 + 0x40 * q, () => 0);
+    expect(startRx(device, device.clock, queues)).toEqual(queues);
+    expect(device.clock.nowUs()).toBeLessThan(110_000);
   });
 
   test('a queue that does not stop is named', () => {
@@ -69,7 +91,7 @@ describe('refusals', () => {
 test('an rx queue is programmed, enabled, filled, and only then given its tail', () => {
   const device = new ScriptedDevice();
   const queue = makeQueue('rx', 2, makeMempool(100));
-  startRx(device, device.clock, queue);
+  startRx(device, device.clock, [queue]);
   const low = queue.descriptorOffset;
   expect(device.writes).toEqual([
     [0x10a8, 0],
@@ -88,7 +110,7 @@ test('an rx queue is programmed, enabled, filled, and only then given its tail',
 test('a tx queue is programmed with WTHRESH 0 and no head write-back, and starts behind its context descriptor', () => {
   const device = new ScriptedDevice();
   const queue = makeQueue('tx', 1, makeMempool(1));
-  startTx(device, device.clock, queue);
+  startTx(device, device.clock, [queue]);
   const low = queue.descriptorOffset;
   expect(device.writes).toEqual([
     [0x2068, 0x04000000],
@@ -112,7 +134,7 @@ test('descriptors of an earlier run are cleared before the queue is enabled', ()
   const queue = makeQueue('tx', 0, makeMempool(1));
   const ring = arena.views.u32.subarray(queue.descriptorOffset >>> 2).subarray(4, 256);
   ring.fill(0xffffffff);
-  startTx(device, device.clock, queue);
+  startTx(device, device.clock, [queue]);
   expect(ring.every((word) => word === 0)).toBe(true);
 });
 
@@ -120,7 +142,7 @@ test('a queue starts although the silicon takes its time to enable it', () => {
   const device = new ScriptedDevice();
   const queue = makeQueue('rx', 0, makeMempool(64));
   device.queued.set(0x1028, [0x02000000, 0x02000000, 0, 0, 0]);
-  startRx(device, device.clock, queue);
+  startRx(device, device.clock, [queue]);
   expect(device.clock.nowUs()).toBeGreaterThan(0);
   expect(device.written(0x1018)).toEqual([0, 63]);
 });
@@ -130,11 +152,11 @@ test('the buffer size is what is left behind the headroom, in KiB', () => {
   expect(usableBufferBytes(2048, 64)).toBe(1024);
   expect(usableBufferBytes(10_240, 128)).toBe(9216);
   const device = new ScriptedDevice();
-  startRx(device, device.clock, makeQueue('rx', 0, makeMempool(64, 10_240, 128)));
+  startRx(device, device.clock, [makeQueue('rx', 0, makeMempool(64, 10_240, 128))]);
   expect(device.written(0x1014)).toEqual([0x12000409]);
 });
 
-test('stopping clears ENABLE and nothing else of rx, writes SWFLSH alone to tx, and reads VFSTATUS between', () => {
+test('stopping clears ENABLE and leaves VME of rx, writes SWFLSH alone to tx, then 0, and reads VFSTATUS between', () => {
   const device = new ScriptedDevice();
   device.words.set(0x1028, 0x42000000);
   device.words.set(0x2028, 0x02000120);
@@ -157,6 +179,7 @@ test('stopping clears ENABLE and nothing else of rx, writes SWFLSH alone to tx, 
     'r8',
     'w2028=4000000',
     'r8',
+    'w2028=0',
     'r8',
     'r1028',
     'r2028',

@@ -90,11 +90,34 @@ export function recoveryTests(make: MakeHarness): void {
       resetNeeded: false,
       link: { up: false, enabled: false },
     });
-    // VFTE is off; VFRE comes back with SET_LPE, as with linux.
-    rig.send(vf, [frame({ dst: STRANGER, src: VF0 })]);
+    // VFTE is off; VFRE comes back with SET_LPE, as with linux. A tx queue whose ENABLE stays 0 takes nothing.
+    const taken = rig.send(vf, [frame({ dst: STRANGER, src: VF0 })]);
+    expect(taken).toBe(rig.harness.silicon.vfteTiesEnable ? 0 : 1);
     expect(rig.wire(0).take()).toEqual([]);
-    expect(rig.counters(0).missedDisabled).toBe(1);
+    expect(rig.counters(0).missedDisabled).toBe(taken);
     rig.harness.pf(0).setLinkState(0, 'auto');
+    rig.advance();
+    expect(vf.checkHealth().resetNeeded).toBe(true);
+    vf.restart();
+    expect(vf.link()).toEqual({ up: true, speedMbps: 10_000, enabled: true });
+    rig.expectTraffic(vf);
+  });
+
+  it('a VF whose link the host disabled opens all the same, and works once the host enables it', async () => {
+    const rig = rigOf({ vfs: 1 });
+    rig.harness.pf(0).setLinkState(0, 'disable');
+    const vf = await rig.open(0, 0);
+    expect(vf.running).toBe(true);
+    for (let i = 0; i < 3; i++) {
+      expect(vf.checkHealth()).toMatchObject({
+        resetNeeded: false,
+        link: { up: false, enabled: false },
+        stuck: [],
+      });
+    }
+    vf.stop();
+    vf.start();
+    rig.harness.pf(0).setLinkState(0, 'enable');
     rig.advance();
     expect(vf.checkHealth().resetNeeded).toBe(true);
     vf.restart();
