@@ -136,6 +136,7 @@ export class NicPort {
       port: index,
       functions: this.devices,
       tables: this.tables,
+      macType: parts.macType,
       linkUp: () => this.wireUp,
     });
   }

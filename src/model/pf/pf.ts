@@ -53,6 +53,7 @@ export class Pf {
       port: options.port,
       tables: options.tables,
       pfMtu,
+      macType: options.macType ?? '82599',
       defaultClass: 0,
       records: options.functions.map((hardware, vf) =>
         newRecord(options, hardware, vf, policy.spoofCheck),
@@ -62,7 +63,7 @@ export class Pf {
     this.linkUp = options.linkUp ?? (() => true);
     this.plainQueues = options.tables.pools[0]?.queues ?? 0;
     const { trafficClasses = 0, defaultClass = 0 } = options;
-    checkClasses(options.functions.length, trafficClasses, defaultClass);
+    checkClasses(this.port, trafficClasses, defaultClass);
     this.applyClasses(trafficClasses, defaultClass);
     this.start();
     for (const record of this.port.records) record.hardware.portResetDone();
@@ -166,12 +167,13 @@ export class Pf {
 
   /**
    * `tc qdisc add dev PF root mqprio num_tc N`: the port is reset, and each VF has one queue a class from then on.
-   * @param classes 0 or 1: none; up to 8 with fewer than 16 VFs, up to 4 with fewer than 32 (linux ixgbe_setup_tc)
+   * @param classes 0 or 1: none; up to 8 with fewer than 16 VFs of an 82599, up to 4 with fewer than 32
+   *   (linux __ixgbe_enable_sriov, ixgbe_setup_tc)
    * @param defaultClass class of the default priority, whose queue a VF is to send on
    * @throws RangeError for more than the port can have
    */
   setTrafficClasses(classes: number, defaultClass = 0): void {
-    checkClasses(this.port.records.length, classes, defaultClass);
+    checkClasses(this.port, classes, defaultClass);
     const { up } = this;
     this.goDown();
     this.applyClasses(classes, defaultClass);
@@ -211,8 +213,14 @@ export class Pf {
     record.pool.txRate = mbit;
   }
 
-  /** `ip link set PF vf N query_rss on|off`: whether the VF may read the RSS key and table. */
+  /**
+   * `ip link set PF vf N query_rss on|off`: whether the VF may read the RSS key and table.
+   * @throws RangeError on an X550, whose VFs have their own
+   */
   setQueryRss(vf: number, on: boolean): void {
+    if (this.port.macType === 'x550') {
+      throw new RangeError('query_rss: expected an 82599 or an X540, got an X550');
+    }
     this.record(vf).queryRss = on;
   }
 

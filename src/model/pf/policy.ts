@@ -55,13 +55,15 @@ export function negotiate(apis: readonly ApiVersion[]): Answer {
   };
 }
 
-/** SET_LPE by the 82599's jumbo rules. @param least bytes with CRC; @param refused what a refusal does besides */
+/** SET_LPE by the 82599's jumbo rules; its successors take any size. @param least bytes with CRC; @param refused what a refusal does besides */
 export function setMaxFrame(least: number, refused: (record: VfRecord) => void): Answer {
   return (port, record, words) => {
     const maxFrame = words[1];
     if (maxFrame < least || maxFrame > MAX_LPE) return false;
     const pfJumbo = port.pfMtu > 1500;
-    const ok = pfJumbo ? apiAtLeast(record.api, '1.1') : maxFrame <= STANDARD_FRAME;
+    const ok =
+      port.macType !== '82599' ||
+      (pfJumbo ? apiAtLeast(record.api, '1.1') : maxFrame <= STANDARD_FRAME);
     if (ok) {
       record.pool.rxEnable = true;
       port.tables.maxFrame = Math.max(port.tables.maxFrame, maxFrame);

@@ -3,6 +3,7 @@
 // reset. Facts: linux ixgbe_sriov.c, docs/82599-vf.md sec 4.5, 4.7, 6. No messages here.
 
 import { type ApiVersion, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
+import type { MacType } from '../silicon.ts';
 import { type MacNumber, type PoolTable, type SwitchTables, VMVIR_INSERT } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
 import type { VfLinkState } from './types.ts';
@@ -48,6 +49,7 @@ export interface PfPort {
   readonly records: readonly VfRecord[];
   readonly tables: SwitchTables;
   pfMtu: number;
+  readonly macType: MacType;
   /** Class of the default priority, 0 where there are no traffic classes. */
   defaultClass: number;
 }
@@ -155,7 +157,8 @@ export function vfResetMessage(port: PfPort, record: VfRecord): void {
 /** VFRE and VFTE as linux ixgbe_set_vf_rx_tx: on an 82599 a PF with jumbo frames leaves VFRE off until SET_LPE. */
 export function enablePool(port: PfPort, record: VfRecord): void {
   record.pool.txEnable = record.linkEnabled;
-  record.pool.rxEnable = record.linkEnabled && port.pfMtu <= 1500;
+  const mixed = port.macType === '82599' && port.pfMtu > 1500;
+  record.pool.rxEnable = record.linkEnabled && !mixed;
   port.tables.changed();
 }
 

@@ -4,7 +4,7 @@
 import { XCAST } from '../../hw/mailbox.ts';
 import { macNumber } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
-import type { VfRecord } from './records.ts';
+import type { PfPort, VfRecord } from './records.ts';
 import type { PfOptions } from './types.ts';
 
 /** Largest MTU of the PF's interface: 9728 bytes a frame. */
@@ -64,8 +64,14 @@ export function checkPortVlan(vid: number, priority: number): void {
 }
 
 /** @throws RangeError for more classes than the port's queues allow, or a default class that is none of them */
-export function checkClasses(vfs: number, classes: number, defaultClass: number): void {
-  checkNumber(`traffic classes with ${vfs} VFs`, classes, 0, vfs < 16 ? 8 : vfs < 32 ? 4 : 1);
+export function checkClasses(
+  { records, macType }: Pick<PfPort, 'records' | 'macType'>,
+  classes: number,
+  defaultClass: number,
+): void {
+  const vfs = records.length;
+  const most = macType === '82599' && vfs < 16 ? 8 : vfs < 32 ? 4 : 1;
+  checkNumber(`traffic classes with ${vfs} VFs`, classes, 0, most);
   checkNumber('class of the default priority', defaultClass, 0, Math.max(classes, 1) - 1);
 }
 

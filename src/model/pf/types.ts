@@ -1,6 +1,7 @@
 // How a PF of the model is made, and what it tells of its mailboxes. Types only.
 
 import type { ApiVersion } from '../../hw/mailbox.ts';
+import type { MacType } from '../silicon.ts';
 import type { SwitchTables } from '../tables.ts';
 import type { VfHardware } from '../types.ts';
 
@@ -42,6 +43,8 @@ export interface PfOptions {
   readonly tables: SwitchTables;
   /** Link of the port's wire: the PF pings its VFs when it changes. Default: always up. */
   readonly linkUp?: () => boolean;
+  /** The chip, whose successors of the 82599 have other limits; default 82599. */
+  readonly macType?: MacType;
   /** 6 bytes each, as `ip link set PF vf N mac`; null: assigned none. Default 02:09:c0:00:PP:VV. */
   readonly macs?: readonly (Uint8Array | null)[];
   /** MTU of the PF's own interface, 1500 (default) to 9710; above 1500 the jumbo rules for SET_LPE hold. */

@@ -33,6 +33,9 @@ describe('PF refusals', () => {
     expect(() => pf.setRate(0, 10_001)).toThrow(RangeError);
     expect(() => pf.setTrafficClasses(9)).toThrow(/classes with 2 VFs: expected 0 to 8, got 9/);
     expect(() => pf.setTrafficClasses(2, 2)).toThrow(/default priority: expected 0 to 1, got 2/);
+    const x550 = makePort({ macType: 'x550' }).pf;
+    expect(() => x550.setTrafficClasses(5)).toThrow(/expected 0 to 4, got 5/);
+    expect(() => x550.setQueryRss(0, true)).toThrow(/query_rss: expected an 82599/);
     expect(() => makePort({ vfs: 16, trafficClasses: 5 })).toThrow(/16 VFs: expected 0 to 4/);
     expect(() => makePort({ vfs: 32, trafficClasses: 2 })).toThrow(/32 VFs: expected 0 to 1/);
     expect(pf.up).toBe(true);
@@ -162,6 +165,18 @@ describe('a PF with jumbo frames', () => {
       expect(port.tables.maxFrame).toBe(9728);
     },
   );
+
+  it('of an X540 has nothing against VFs without', () => {
+    const port = makePort({ pfMtu: 9000, macType: 'x540' });
+    const vf = new ScriptedVf(port);
+    vf.start(0);
+    expect(port.tables.pools[0]).toMatchObject({ rxEnable: true, txEnable: true });
+    expect(word0(vf, 5, 1518)).toBe(ACK + 5);
+    const small = new ScriptedVf(makePort({ macType: 'x540' }));
+    small.start();
+    expect(word0(small, 5, 9018)).toBe(ACK + 5);
+    expect(word0(small, 5, 9729)).toBe(NACK + 5);
+  });
 
   it('refuses a VF of API 1.0 whatever it asks for, and VFRE stays off', () => {
     const port = makePort({ pfMtu: 9000 });
