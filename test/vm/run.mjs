@@ -15,6 +15,7 @@ import { guestParts } from './packages.mjs';
 import { expectMatch, Report } from './report.mjs';
 import { driverFeatures, driverFeaturesTrapped } from './scenarios/driver-features.mjs';
 import { firstErrors, noIommuErrors } from './scenarios/first-errors.mjs';
+import { hotplug } from './scenarios/hotplug.mjs';
 import {
   dmaOutside,
   ownDriver,
@@ -48,6 +49,7 @@ const LISTS = [
     ['no-iommu-6.12', 'trixie', 'linux-6.1', noIommuErrors],
     ['dma-6.12', 'trixie', 'linux-6.1', dmaOutside],
     ['sriov-6.12', 'trixie', 'linux-6.1', sriov],
+    ['hotplug-6.12', 'trixie', 'linux-6.1', hotplug],
     ['silicon-6.12', 'trixie', 'linux-6.1', stockSilicon],
   ],
   [

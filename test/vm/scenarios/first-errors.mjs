@@ -146,12 +146,6 @@ async function entryLimit(bench) {
   await guest.ok(`echo ${limit} > ${file}`);
 }
 
-/** Ctrl-C for the forwarder. */
-async function interrupt(guest) {
-  const pid = await guest.ok(`pidof node || pgrep -f 'main.js l2fwd' | head -n 1`);
-  await guest.ok(`kill -INT ${pid.split(/\s+/)[0]}`);
-}
-
 /** What the issue of this driver is about: no root, no loss. */
 async function forwardsAll(bench) {
   const { guest, model } = bench;
@@ -163,7 +157,7 @@ async function forwardsAll(bench) {
   const end = performance.now() + FORWARD_MS;
   const arrived = () => [0, 1].every((port) => model.counters(port, 0).sinkReceived >= FRAMES);
   while (!arrived() && performance.now() < end) await model.nextCounters();
-  await interrupt(guest);
+  await bench.interrupt();
   await guest.until('grep -q final /tmp/all', 'cat /tmp/all');
   const last = lastJson(await guest.ok('cat /tmp/all'));
   await model.nextCounters();
@@ -204,7 +198,7 @@ async function twoAtOnce(bench) {
     `unbind ${DEVICES[0]}`,
     new RegExp(`${DEVICES[0]}: in use by process \\d+ \\(.*\\); end it first`),
   );
-  await interrupt(guest);
+  await bench.interrupt();
   await guest.until('grep -q final /tmp/first', 'cat /tmp/first');
   expectTrue(JSON.parse((await guest.ok('tail -n 1 /tmp/first')).trim()).final, 'no final report');
 }

@@ -68,6 +68,12 @@ export class VfioBench {
     return this.node(`${CLI} ${text}`, prefix);
   }
 
+  /** Ctrl-C for the forwarder. */
+  async interrupt() {
+    const pid = await this.guest.ok(`pidof node || pgrep -f 'main.js l2fwd' | head -n 1`);
+    await this.guest.ok(`kill -INT ${pid.split(/\s+/)[0]}`);
+  }
+
   /** Runs an ixy command that has to fail with one line. */
   async refused(text, pattern, { prefix, limits = '' } = {}) {
     const { status, output } = await this.guest.run(`${limits}${this.ixy(text, prefix)}`, RUN_MS);
