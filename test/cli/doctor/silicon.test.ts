@@ -78,12 +78,15 @@ const modes = (reports: readonly StepReport[]): string =>
   summaryOf('', undefined, reports, false).silicon;
 
 describe('on the default model', () => {
-  it.each([['82599'], ['x540']] as const)('an %s is as expected in all steps', async (macType) => {
-    const reports = await examined({ macType });
-    expect(others(reports)).toEqual([]);
-    expect(modes(reports)).toBe('rstd=now');
-    expect(reports.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-  });
+  it.each([['82599'], ['x540'], ['x550']] as const)(
+    'an %s is as expected in all steps',
+    async (macType) => {
+      const reports = await examined({ macType });
+      expect(others(reports)).toEqual([]);
+      expect(modes(reports)).toBe('rstd=now');
+      expect(reports.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    },
+  );
 
   it('so is one whose pages are all trapped, where every rule of the hardware is watched', async () => {
     const reports = await examined({ trapAll: true });
@@ -129,6 +132,12 @@ const ROWS: readonly Row[] = [
     others: ['VFMAILBOX for 100 ms after RST'],
   },
   { mode: 'ungranted=0', named: 'rstd=now,ungranted=0', others: [] },
+  {
+    mode: 'stale-mrqc',
+    macType: 'x550',
+    named: 'stale-mrqc,rstd=now',
+    others: ['VFMRQC.RSSEN after FLR'],
+  },
   { mode: 'vfte=ties-enable', named: 'rstd=now,vfte=ties-enable', others: [] },
   { mode: 'enable-lag=2000', named: /^rstd=now,enable-lag=2\d{3}$/, others: [] },
   {
@@ -181,7 +190,14 @@ describe('what the host does', () => {
   it.each<[string, Partial<LocalModelOptions>, string, readonly string[]]>([
     ['shows on an 82599', {}, 'off', []],
     ['shows on an X540', { macType: 'x540' }, 'off', []],
+    ['is hidden by an X550', { macType: 'x550' }, 'on', []],
     ['on an 82599 that hides it', { silicon: 'hide-vlan=on' }, 'on', ['tag of the port VLAN']],
+    [
+      'on an X550 that shows it',
+      { macType: 'x550', silicon: 'hide-vlan=off' },
+      'off',
+      ['tag of the port VLAN'],
+    ],
   ])('a port VLAN %s', async (_what, options, hides, further) => {
     const before = (model: LocalModel): void => {
       for (const vf of [0, 1]) model.pf(0).setPortVlan(vf, 5);
