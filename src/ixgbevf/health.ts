@@ -37,15 +37,18 @@ export interface Health {
 /** Follows the heads of the tx queues. */
 export class StuckWatch {
   private readonly device: VfioDevice;
+  private readonly tx: readonly Pick<QueueMemory, 'index'>[];
   private readonly stuckAfterMs: number;
   private readonly heads: number[];
   private readonly movedUs: number[];
 
-  constructor(device: VfioDevice, txQueues: number, stuckAfterMs: number) {
+  /** @param tx queues by number, with the device's number of each */
+  constructor(device: VfioDevice, tx: readonly Pick<QueueMemory, 'index'>[], stuckAfterMs: number) {
     this.device = device;
+    this.tx = tx;
     this.stuckAfterMs = stuckAfterMs;
-    this.heads = new Array(txQueues).fill(-1);
-    this.movedUs = new Array(txQueues).fill(0);
+    this.heads = tx.map(() => -1);
+    this.movedUs = tx.map(() => 0);
   }
 
   /** Forgets what was seen: the queues start afresh. */
@@ -60,9 +63,9 @@ export class StuckWatch {
    */
   check(nowUs: number, ringSize: number): StuckQueue[] {
     const stuck: StuckQueue[] = [];
-    for (let queue = 0; queue < this.heads.length; queue++) {
-      const tail = readRegister(this.device, VFTDT, queue);
-      const head = readRegister(this.device, VFTDH, queue);
+    for (const [queue, { index }] of this.tx.entries()) {
+      const tail = readRegister(this.device, VFTDT, index);
+      const head = readRegister(this.device, VFTDH, index);
       if (head === tail || head !== this.heads[queue]) {
         // An idle queue keeps no time: it starts when there is something to do.
         this.heads[queue] = head === tail ? -1 : head;

@@ -12,20 +12,20 @@ import type { VfioDevice } from '../vfio/device.ts';
 import { writeRegister } from './access.ts';
 import { enableBusMaster } from './bus-master.ts';
 import type { DeviceSlot } from './device-slot.ts';
+import { checkGrant, placeQueues, txReach } from './grant.ts';
 import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
 import { Filters } from './mailbox/filters.ts';
 import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
-import { checkDevice, checkGrant, type VfSettings } from './options.ts';
+import { checkDevice, type VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
 import { countUnread, countUnsent } from './queue/leftovers.ts';
 import type { QueueMemory } from './queue/memory.ts';
 import {
   awaitStopped,
   disableQueues,
-  expectHostTag,
   startLate,
   startRx,
   startTx,
@@ -75,7 +75,7 @@ export class Lifecycle {
     this.mailbox = new Mailbox(device, this.clock);
     this.monitor = new LinkMonitor(device, this.mailbox, this.clock);
     this.statistics = new Statistics(device);
-    this.watch = new StuckWatch(device, settings.txQueues, settings.stuckAfterMs);
+    this.watch = new StuckWatch(device, memory.tx, settings.stuckAfterMs);
   }
 
   /** What the PF last agreed to. @throws DeviceError before the first restart() succeeded */
@@ -226,7 +226,7 @@ export class Lifecycle {
     const { device, mailbox, settings, memory, clock } = this;
     const { log } = settings;
     closeGates(this.queues, clock, LEAVE_US);
-    disableQueues(device, settings.rxQueues, settings.txQueues);
+    disableQueues(device, settings.rxQueues, txReach(memory));
     countUnsent(device, memory.tx);
     yield* resetVf(device, mailbox, clock);
     const known = this.registration;
@@ -236,8 +236,8 @@ export class Lifecycle {
     awaitStopped(device, clock, registration.rxQueues, registration.txQueues);
     countUnread(memory.rx);
     disarmAll(memory);
-    checkGrant(settings, registration, device.address);
-    for (const queue of memory.rx) expectHostTag(queue, registration.trafficClasses !== 0);
+    checkGrant(settings, registration, device.address, log);
+    placeQueues(memory, registration);
     yield;
     // Only now: what a driver before this one left in the rings was aimed at the same IOVAs.
     memory.arena.attach(device.current);
@@ -280,7 +280,8 @@ export class Lifecycle {
   }
 
   private stopQueues(): void {
-    const { rxQueues, txQueues } = this.settings;
+    const { rxQueues } = this.settings;
+    const txQueues = txReach(this.memory);
     this.late = [];
     disableQueues(this.device, rxQueues, txQueues);
     // Nothing was started before the PF granted it, and what it does not grant may read as anything.

@@ -200,23 +200,6 @@ export function checkDevice(device: VfioDevice): void {
 }
 
 /**
- * Checks that a PF grants the queues that a VF is to use.
- * @throws RangeError
- */
-export function checkGrant(
-  settings: VfSettings,
-  grant: Pick<VfSettings, 'rxQueues' | 'txQueues'>,
-  address: string,
-): void {
-  for (const kind of ['rxQueues', 'txQueues'] as const) {
-    if (settings[kind] <= grant[kind]) continue;
-    throw new RangeError(
-      `${kind}: expected at most ${grant[kind]}, which is what the PF grants ${address}, got ${settings[kind]}`,
-    );
-  }
-}
-
-/**
  * Checks that `value` is an integer from `low` to `high`.
  * @throws RangeError
  */

@@ -7,7 +7,7 @@ const TDT1 = 0x2058;
 
 test('a queue whose head stands still behind its tail is named with head, tail and time', () => {
   const device = new ScriptedDevice();
-  const watch = new StuckWatch(device, 2, 1000);
+  const watch = new StuckWatch(device, [{ index: 0 }, { index: 1 }], 1000);
   device.words.set(TDH1, 60);
   device.words.set(TDT1, 4);
   expect(watch.check(0, 64)).toEqual([]);
@@ -20,7 +20,7 @@ test('a queue whose head stands still behind its tail is named with head, tail a
 
 test('a head that moves is no stuck queue, however slowly', () => {
   const device = new ScriptedDevice();
-  const watch = new StuckWatch(device, 2, 1000);
+  const watch = new StuckWatch(device, [{ index: 0 }, { index: 1 }], 1000);
   device.words.set(TDT1, 50);
   for (let second = 0; second < 10; second++) {
     device.words.set(TDH1, second);
@@ -30,7 +30,7 @@ test('a head that moves is no stuck queue, however slowly', () => {
 
 test('time spent idle does not count: it starts when there is something to send', () => {
   const device = new ScriptedDevice();
-  const watch = new StuckWatch(device, 2, 1000);
+  const watch = new StuckWatch(device, [{ index: 0 }, { index: 1 }], 1000);
   device.words.set(TDH1, 5);
   device.words.set(TDT1, 5);
   watch.check(0, 64);
@@ -42,7 +42,7 @@ test('time spent idle does not count: it starts when there is something to send'
 
 test('a restart begins anew', () => {
   const device = new ScriptedDevice();
-  const watch = new StuckWatch(device, 2, 1000);
+  const watch = new StuckWatch(device, [{ index: 0 }, { index: 1 }], 1000);
   device.words.set(TDT1, 6);
   watch.check(0, 64);
   watch.restart();

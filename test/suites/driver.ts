@@ -14,6 +14,7 @@ import { refusedMessageTests } from './driver/refused-messages.ts';
 import { ringTests } from './driver/rings.ts';
 import { selfRecoveryTests } from './driver/self-recovery.ts';
 import { statisticsTests } from './driver/statistics.ts';
+import { trafficClassTests } from './driver/traffic-classes.ts';
 
 /**
  * Runs the driver's suite on a backend.
@@ -27,6 +28,7 @@ export function driverSuite(name: string, make: MakeHarness, { rss = true } = {}
     describe('metadata', () => metadataTests(make, rss));
     describe('frames', () => frameTests(make));
     describe('filters', () => filterTests(make));
+    describe.runIf(rss)('traffic classes', () => trafficClassTests(make));
     describe('statistics', () => statisticsTests(make));
     describe('port resets', () => portResetTests(make));
     describe('recovery', () => recoveryTests(make));

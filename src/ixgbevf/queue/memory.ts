@@ -64,6 +64,8 @@ export const QUEUE = {
   HELD: 17,
   /** A double: frames that lay in the ring when it was stopped. Written while nobody is inside. */
   LOST: 9,
+  /** Which queue of the device this one is: whose registers it has. */
+  DEVICE_QUEUE: 20,
   BLOCK_BYTES: 128,
 } as const;
 
@@ -104,7 +106,8 @@ export interface QueueHandle {
 /** One queue's memory, on the side of the thread that owns the device. */
 export interface QueueMemory {
   readonly kind: 'rx' | 'tx';
-  readonly index: number;
+  /** Which queue of the device it is: as a rule that of its number, `handle.index`. */
+  index: number;
   /** Descriptors. */
   readonly size: number;
   /** Where the device finds the descriptors. */
@@ -147,6 +150,7 @@ export function createQueue(
   heap[state + QUEUE.MEMPOOL] = mempool.handle.state;
   heap[mempool.handle.state + POOL.QUEUES]++;
   heap[state + QUEUE.FEATURES] = features;
+  heap[state + QUEUE.DEVICE_QUEUE] = index;
   return {
     kind,
     index,
@@ -162,6 +166,12 @@ export function createQueue(
     descriptorOffset,
     slotOffset,
   };
+}
+
+/** Makes a queue that is stopped another queue of the device. */
+export function placeQueue(queue: QueueMemory, index: number): void {
+  queue.index = index;
+  queue.arena.views.i32[queue.handle.state + QUEUE.DEVICE_QUEUE] = index;
 }
 
 /** Two views of the arena for the loops: `heapPlus2[i]` is `heap[i + 2]`. */

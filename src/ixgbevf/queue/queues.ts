@@ -203,7 +203,7 @@ export class TxQueue extends Queue {
     const tailWord = this.views.i32[this.handle.state + QUEUE.TAIL];
     if (tailWord !== 0) return this.views.i32[tailWord + HEAD_WORDS] >>> 0;
     if (this.device === undefined) throw trapped(this.handle);
-    return this.device.read32(at(VFTDH, this.handle.index));
+    return this.device.read32(at(VFTDH, this.views.i32[this.handle.state + QUEUE.DEVICE_QUEUE]));
   }
 
   private checkedBatch(bufs: Int32Array, from: number, n: number): number {
@@ -236,10 +236,11 @@ function trapped({ kind, index, address }: QueueHandle): VfioError {
 }
 
 function doorbellOf(handle: QueueHandle, device: VfioDevice | undefined): Doorbell {
-  const offset = at(handle.kind === 'rx' ? VFRDT : VFTDT, handle.index);
+  const register = handle.kind === 'rx' ? VFRDT : VFTDT;
+  const { i32 } = viewsOf(handle.memory);
   return (tail) => {
     if (device === undefined) throw trapped(handle);
-    device.write32(offset, tail);
+    device.write32(at(register, i32[handle.state + QUEUE.DEVICE_QUEUE]), tail);
   };
 }
 
