@@ -21,7 +21,9 @@ export function pfPlan(args: ParsedArguments): PfPlan {
   const words = args.positionals;
   const json = flagOption(args, 'json');
   if (words.length === 0) {
-    throw new UsageError(`pf: expected words, got none; they are:\n${FORMS}`);
+    throw new UsageError(
+      `pf: expected "show", or words such as "0 vf 1 trust on", got none; see 'ixy pf --help'`,
+    );
   }
   if (words[0] === 'show') {
     if (words.length > 1) {

@@ -25,7 +25,9 @@ const PORT_VERBS: ReadonlyMap<string, Verb> = table(
   plain('up', (host, port) => host.pf(port).comeUp()),
   numbered('mtu N', (pf, _vf, mtu) => pf.setMtu(mtu)),
   choice('cable', ['in', 'out'], (host, port, _vf, word) => host.setCable(port, word === 'in')),
-  optional('tc N', 'default', (pf, _vf, classes, first) => pf.setTrafficClasses(classes, first)),
+  optional('tc N [default CLASS]', (pf, _vf, classes, first) =>
+    pf.setTrafficClasses(classes, first),
+  ),
 );
 
 const VF_VERBS: ReadonlyMap<string, Verb> = table(
@@ -39,7 +41,7 @@ const VF_VERBS: ReadonlyMap<string, Verb> = table(
       return (host, port, vf) => host.pf(port).setAdminMac(vf, mac);
     },
   },
-  optional('vlan ID', 'qos', (pf, vf, vid, priority) => pf.setPortVlan(vf, vid, priority)),
+  optional('vlan ID [qos P]', (pf, vf, vid, priority) => pf.setPortVlan(vf, vid, priority)),
   onOff('trust', (pf, vf, on) => pf.setTrust(vf, on)),
   onOff('spoofchk', (pf, vf, on) => pf.setSpoofCheck(vf, on)),
   choice<VfLinkState>('state', ['auto', 'enable', 'disable'], (host, port, vf, state) =>
@@ -108,14 +110,14 @@ function numbered(form: string, set: (pf: Pf, vf: number, value: number) => void
   };
 }
 
-/** A number, and maybe a second one after a keyword; 0 without. */
+/** A number, and maybe a second one after the keyword of the form; 0 without. */
 function optional(
   form: string,
-  keyword: string,
   set: (pf: Pf, vf: number, value: number, second: number) => void,
 ): Verb {
+  const keyword = /\[(\w+)/.exec(form)?.[1];
   return {
-    form: `${form} [${keyword} N]`,
+    form,
     read: ([text, word, more, ...rest]) => {
       const value = integer(text);
       const second = word === undefined ? 0 : integer(more);

@@ -29,12 +29,12 @@ async function startModel(...options: string[]): Promise<void> {
 
 describe('wrong words', () => {
   test.each([
-    ['', /expected words, got none; they are:/],
+    ['', /expected "show", or words such as .*, got none; see/],
     ['show me', /expected "show" alone, got "show me"/],
     ['--json 0 reset', /--json: expected with "show", got "0 reset"/],
     ['zero reset', /expected a port number, got "zero"; see 'ixy pf --help'/],
     ['0 reboot', /expected reset, down, up, mtu, cable, tc after "0", got "reboot"/],
-    ['0 vf 1 vlan x', /expected "0 vf 1 vlan ID \[qos N\]", got "0 vf 1 vlan x"/],
+    ['0 vf 1 vlan x', /expected "0 vf 1 vlan ID \[qos P\]", got "0 vf 1 vlan x"/],
     ['0 vf 1 mac 02:00', /mac: expected a MAC address such as/],
     ['0 vf 0 vlan 1 qos 2 and so on', /expected at most 9 arguments beside options, got 10/],
   ])('%s is a usage error', async (words, why) => {
@@ -145,6 +145,6 @@ test('--help names all words', async () => {
   const { status, stdout } = await run('pf', '--help');
   expect(status).toBe(0);
   expect(stdout).toContain('  show\n  PORT reset\n');
-  expect(stdout).toContain('  PORT vf VF vlan ID [qos N]\n');
+  expect(stdout).toContain('  PORT vf VF vlan ID [qos P]\n');
   expect(stdout).toContain('--dir DIR');
 });

@@ -137,7 +137,7 @@ describe('words', () => {
         .replace(/vf VF/, 'vf 1')
         .replace(/MAC\|none/, 'none')
         .replace(/ (\w+)\|\S+/, ' $1')
-        .replace(/\b(N|ID|MBIT)\b/g, '0')
+        .replace(/\b(N|ID|MBIT|CLASS|P)\b/g, '0')
         .replace(/[[\]]/g, '');
     for (const form of WORD_FORMS) {
       expect(() => parseWords(example(form).split(' ')), example(form)).not.toThrow();

@@ -356,7 +356,7 @@ describe('what is no request', () => {
     ['{"words":["0","vf","x","trust","on"]}', 'a VF number after'],
     ['{"words":["0","vf","0","trust","maybe"]}', 'trust on|off'],
     ['{"words":["0","vf","0","vlan","5000"]}', 'expected 0 to 4094, got 5000'],
-    ['{"words":["0","vf","0","vlan","5","qos"]}', 'vlan ID [qos N]'],
+    ['{"words":["0","vf","0","vlan","5","qos"]}', 'vlan ID [qos P]'],
     ['{"words":["0","vf","0","mac","02:00"]}', 'expected a MAC address'],
     ['{"words":["0","vf","0","mac","01:00:00:00:00:01"]}', 'a unicast address'],
     ['{"words":["0","vf","0","rate","5"]}', 'expected 11 to 10000, got 5'],
