@@ -23,9 +23,12 @@ import { usableBufferBytes } from './queue/setup.ts';
 
 /** How to open a VF. */
 export interface VfOptions {
-  /** 1, 2, 4 or 8, and no more than the PF grants. Default 1. */
+  /**
+   * 1, 2, 4 or 8, and no more than the PF grants. Default 1. Where the PF has traffic classes, queue n has the frames of
+   * class n and there is no RSS.
+   */
   readonly rxQueues?: number;
-  /** 1 to 8, and no more than the PF grants. Default 1. */
+  /** 1 to 8, and no more than the PF grants, which is 1 where it has traffic classes. Default 1. */
   readonly txQueues?: number;
   /** Descriptors of each rx ring: a power of two from 64 to 4,096. Default 512. */
   readonly rxRingSize?: number;
@@ -49,7 +52,10 @@ export interface VfOptions {
    * about a nanosecond a packet. Default false.
    */
   readonly metadata?: boolean;
-  /** The device takes VLAN tags out of received frames; needs `metadata`, where the tag is then. Default false. */
+  /**
+   * The device takes VLAN tags out of received frames; needs `metadata`, where the tag is then. Default false. A tag that
+   * the host puts on (port VLAN, priority, traffic classes) is taken out in any case, and shown nowhere.
+   */
   readonly stripVlan?: boolean;
   /** The VF's MAC, "02:00:00:00:00:01". Default: the one the host assigned, or a random one. */
   readonly mac?: string;
