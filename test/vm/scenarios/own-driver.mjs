@@ -21,6 +21,22 @@ function asRoot(bench) {
   return bench.forward(3);
 }
 
+/** The doctor on one VF, whose port goes on generating. Nothing but the machine and times may be other than expected. */
+async function examined(bench) {
+  const { guest } = bench;
+  const text = await guest.ok(bench.ixy(`doctor ${DEVICES[0]} --json`), RUN_MS);
+  const reports = text.split('\n').filter((line) => line.startsWith('{'));
+  const { verdict, counts, silicon } = JSON.parse(reports.pop());
+  expectTrue(verdict !== 'unusable', `the doctor says ${verdict}`);
+  for (const { name, findings } of reports.map((line) => JSON.parse(line))) {
+    const others = findings.filter(
+      ({ verdict, what }) => verdict === 'other than expected' && !what.startsWith('time of '),
+    );
+    if (name !== 'host') expectEqual(others.map(({ what }) => what).join(), '', `step ${name}`);
+  }
+  return `${counts['as expected']} as expected, ${silicon}`;
+}
+
 /** The device's own file and /dev/iommu given to a user, as README's udev rules do. */
 async function asUser(bench) {
   const { guest } = bench;
@@ -105,6 +121,7 @@ async function outsideDma(bench) {
 const BIND = ['ixy bind hands both VFs to vfio-pci', bindsToVfio];
 const CLEAN = ['no complaint of the kernel, no fault, no rule of the hardware broken', clean];
 const AS_ROOT = ['l2fwd forwards as root all that the generators send', asRoot];
+const DOCTOR = ['ixy doctor finds the device as it expects it', examined];
 const KILLED = ['l2fwd killed under load leaves a quiet device, and runs again', killedUnderLoad];
 const BACK = ['ixy unbind gives both VFs back to ixgbevf, ixy bind takes them again', handedBack];
 const DMA = [
@@ -118,7 +135,7 @@ const SLOW = ['--ports', '2', '--port0', 'gen:rate=1000', '--port1', 'gen'];
 
 /** BAR pages 1 and 2 mapped by the guest's process. */
 export function ownDriver(context) {
-  return drive(context, [BIND, AS_ROOT, KILLED, BACK, CLEAN], GENERATORS, 'pages shared');
+  return drive(context, [BIND, AS_ROOT, DOCTOR, KILLED, BACK, CLEAN], GENERATORS, 'pages shared');
 }
 
 /** Every register access goes through the guest's kernel and QEMU. */
@@ -135,6 +152,6 @@ export function dmaOutside(context) {
 export async function ownDriverIommufd(context) {
   const cdev = { ...context, abi: 'cdev' };
   const user = ['l2fwd forwards as an ordinary user, who is told what is missing', asUser];
-  await drive(cdev, [BIND, AS_ROOT, user, KILLED, CLEAN], GENERATORS, 'pages shared');
+  await drive(cdev, [BIND, AS_ROOT, DOCTOR, user, KILLED, CLEAN], GENERATORS, 'pages shared');
   await drive(cdev, DMA, SLOW, 'DMA outside the maps');
 }
