@@ -6,7 +6,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/support/clock.ts';
 import { type FdWatcher, native } from '../../src/support/native.ts';
+import { fenceThreads } from '../../src/support/thread-fence.ts';
 
 const shim = native();
 const built = fileURLToPath(new URL('../../dist/support/native.js', import.meta.url));
@@ -190,5 +192,25 @@ describe('the SIGBUS guard', () => {
       expect(child.stdout).toBe('');
       expect(child.signal).toBe('SIGBUS');
     }
+  });
+});
+
+describe('threads by their number', () => {
+  it('are this one, those that are there, and none', () => {
+    const { threadId, probeThread } = native();
+    const tasks = readdirSync('/proc/self/task').map(Number);
+    expect(tasks).toContain(threadId());
+    for (const task of tasks.slice(0, 2)) expect(probeThread(task)).toBe(0);
+    expect(probeThread(2 ** 30)).toBe(-3);
+    expect(() => probeThread(0)).toThrow(RangeError);
+  });
+
+  it('can be made to pass a memory barrier, once the process has registered', () => {
+    const { membarrier } = native();
+    fenceThreads(systemClock);
+    // QUERY: private expedited is bit 3.
+    expect(membarrier(0) & 8).toBe(8);
+    expect(membarrier(8)).toBe(0);
+    expect(membarrier(4096)).toBe(-22);
   });
 });
