@@ -132,6 +132,13 @@ const ROWS: readonly Row[] = [
     others: ['VFMAILBOX for 100 ms after RST'],
   },
   { mode: 'ungranted=0', named: 'rstd=now,ungranted=0', others: [] },
+  { mode: 'ungranted=ones', named: 'rstd=now,ungranted=ones', others: [] },
+  { mode: 'ungranted=enable', named: 'rstd=now,ungranted=enable', others: [] },
+  {
+    mode: 'reset-lag=3000',
+    named: /^reset-lag=3\d{3},rstd=now$/,
+    others: ['all ones after FLR', 'all ones after RST'],
+  },
   {
     mode: 'stale-mrqc',
     macType: 'x550',
