@@ -54,7 +54,7 @@ export class HostEvents {
     return events;
   }
 
-  /** Closes the eventfds. The device was closed before, or would signal whatever gets their numbers next. Idempotent. */
+  /** Closes the eventfds; what a device has of them is a reference of its own, which goes with the device. Idempotent. */
   release(): void {
     for (const { fd } of this.lines.splice(0)) native().close(fd);
   }

@@ -9,6 +9,8 @@ import { vfDevice } from '../qemu.mjs';
 import { expectEqual, expectMatch } from '../report.mjs';
 import { TROUBLE } from './stock-bench.mjs';
 
+/** The host puts both VFs into a VLAN, of which they know nothing. */
+const PORT_VLAN = [0, 1].flatMap((vf) => ['--set', `0 vf ${vf} vlan 7`]);
 /** Modes, and what else the model is told. */
 const MODES = [
   ['rstd=none'],
@@ -17,8 +19,9 @@ const MODES = [
   ['ungranted=ones'],
   ['ungranted=enable'],
   ['vfte=ties-enable'],
-  ['hide-vlan=on'],
-  ['hide-vlan=off', '--mac-type', 'x550'],
+  ['hide-vlan=on', ...PORT_VLAN],
+  ['hide-vlan=off', ...PORT_VLAN],
+  ['hide-vlan=off', '--mac-type', 'x550', ...PORT_VLAN],
   ['stale-mrqc', '--mac-type', 'x550'],
   ['enable-lag=200'],
   ['mbx-lag=200'],
