@@ -8,7 +8,7 @@ import { defineConfig, mergeConfig } from 'vitest/config';
 const root = fileURLToPath(new URL('.', import.meta.url));
 const countsFile = process.env.IXY_TEST_COUNTS;
 
-/** What `npm test`, `npm run test:quiet` and `npm run test:dpdk` have in common. */
+/** What `npm test` and the runs apart from it have in common. */
 const common = defineConfig({
   root,
   resolve: { alias: { 'ixy.ts': `${root}src/index.ts` } },
@@ -33,7 +33,7 @@ export function runApart(test: NonNullable<typeof common.test>): typeof common {
 export default mergeConfig(common, {
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/vm/**', 'test/dpdk/**', 'test/quiet/**', 'node_modules/**'],
+    exclude: ['test/vm/**', 'test/dpdk/**', 'test/quiet/**', 'test/silicon/**', 'node_modules/**'],
     // Most of the time goes into waiting for child processes; the default leaves one worker on two CPUs.
     maxWorkers: 2,
     testTimeout: 30_000,
