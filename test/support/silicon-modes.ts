@@ -24,8 +24,10 @@ const MODES: readonly (readonly string[])[] = [
   ['msix-lost'],
 ];
 
-/** Every single mode. */
-export const SINGLE_MODES: readonly string[] = MODES.flat();
+/** One share of all single modes, 1 up to `shares`: a test file runs a share, so that none takes long. */
+export function singleModes(share: number, shares: number): string[] {
+  return MODES.flat().filter((_, i) => i % shares === share - 1);
+}
 
 /** A harness of the in-process backend under a mode as `--silicon` takes it. */
 export function harnessOf(silicon: string): MakeHarness {

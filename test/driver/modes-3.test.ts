@@ -1,0 +1,4 @@
+import { driverSuite } from '../suites/driver.ts';
+import { harnessOf, singleModes } from '../support/silicon-modes.ts';
+
+for (const mode of singleModes(3, 4)) driverSuite(`--silicon ${mode}`, harnessOf(mode));
