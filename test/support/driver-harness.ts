@@ -12,7 +12,7 @@ import type { NicPortOptions } from '../../src/model/nic-port.ts';
 import type { Pf } from '../../src/model/pf/pf.ts';
 import type { Recorder } from '../../src/model/recorder.ts';
 import { type ServedModel, serveModel } from '../../src/model/server/index.ts';
-import { DEFAULT_SILICON, type Silicon } from '../../src/model/silicon.ts';
+import { DEFAULT_SILICON, type MacType, type Silicon } from '../../src/model/silicon.ts';
 import type { Ingress, WirePort } from '../../src/model/types.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
@@ -28,6 +28,7 @@ export interface DriverHarness {
   readonly recorder: Recorder;
   /** What the model plays. */
   readonly silicon: Silicon;
+  readonly macType: MacType;
   /** Takes a VF. */
   device(port: number, vf: number): VfioDevice;
   /** Lets the model move until it has nothing to do, at most `rounds` steps. */
@@ -88,7 +89,7 @@ interface Backend {
 
 /** @param open makes the model in `arena` with `clock` */
 function makeHarness(
-  { silicon = DEFAULT_SILICON }: Chip,
+  { silicon = DEFAULT_SILICON, macType = '82599' }: Chip,
   open: (arena: Arena, clock: Clock) => Backend,
 ): DriverHarness {
   const arena = processArena();
@@ -103,6 +104,7 @@ function makeHarness(
     clock,
     recorder: nic.recorder,
     silicon,
+    macType,
     device: (port, vf) => backend.device(port, vf, step),
     advance: (rounds = MOST_STEPS) => {
       backend.serve();
