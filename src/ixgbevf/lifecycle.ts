@@ -19,7 +19,7 @@ import { Filters } from './mailbox/filters.ts';
 import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
 import { Mailbox } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
-import { checkDevice, type VfSettings } from './options.ts';
+import { checkDevice, checkSpread, type VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
 import { countUnread, countUnsent } from './queue/leftovers.ts';
 import type { QueueMemory } from './queue/memory.ts';
@@ -115,14 +115,16 @@ export class Lifecycle {
    * @throws DeviceError when a queue does not stop: its buffers stay where they are until restart() or close()
    */
   stop(): void {
-    if (this.state !== 'running') return;
+    const { state } = this;
+    if (state !== 'running' && state !== 'down') return;
     this.state = 'down';
     closeGates(this.queues, this.clock, LEAVE_US);
     this.stopQueues();
     countUnsent(this.device, this.memory.tx);
     countUnread(this.memory.rx);
     disarmAll(this.memory);
-    this.state = 'stopped';
+    // Of a VF in the middle of a restart nobody knows what the PF makes: only another restart() starts it again.
+    if (state === 'running') this.state = 'stopped';
   }
 
   /**
@@ -168,11 +170,12 @@ export class Lifecycle {
 
   /**
    * Takes a device that came back in the place of the one that was removed. The VF is down then.
-   * @throws DeviceError where it is no VF of this family; it is closed then
+   * @throws DeviceError where it is no VF of this family, RangeError where it cannot have these queues; it is closed then
    */
   replace(device: VfioDevice): void {
     try {
       checkDevice(device);
+      checkSpread(this.settings.rxQueues, device.deviceId);
     } catch (error) {
       device.close();
       throw error;

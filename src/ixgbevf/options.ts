@@ -123,11 +123,7 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
   if (!isPowerOfTwo(rxQueues)) {
     throw new RangeError(`rxQueues: expected 1, 2, 4 or 8, got ${rxQueues}`);
   }
-  if (rxQueues > 1 && VF_DEVICES[deviceId]?.ownRss === true) {
-    throw new RangeError(
-      `rxQueues: expected 1 on an ${VF_DEVICES[deviceId].name}, whose own RSS registers this driver does not program, got ${rxQueues}`,
-    );
-  }
+  checkSpread(rxQueues, deviceId);
   checkRing('rxRingSize', rxRingSize);
   checkRing('txRingSize', txRingSize);
   checkInteger('maxFrame', maxFrame, MIN_LPE, MAX_FRAME_WITH_CRC);
@@ -165,6 +161,18 @@ export function resolveOptions(options: VfOptions, deviceId: number): VfSettings
     clock,
     log,
   };
+}
+
+/**
+ * Refuses several rx queues where nothing would spread frames over them.
+ * @throws RangeError
+ */
+export function checkSpread(rxQueues: number, deviceId: number): void {
+  if (rxQueues > 1 && VF_DEVICES[deviceId]?.ownRss === true) {
+    throw new RangeError(
+      `rxQueues: expected 1 on an ${VF_DEVICES[deviceId].name}, whose own RSS registers this driver does not program, got ${rxQueues}`,
+    );
+  }
 }
 
 function listOf(mempool: Mempool | readonly Mempool[]): readonly Mempool[] {

@@ -6,6 +6,7 @@
 import { EventEmitter } from 'node:events';
 import { ALL_ONES, VFSTATUS } from '../hw/registers.ts';
 import { MailboxError, VfioError } from '../support/errors.ts';
+import { ERRNO } from '../support/linux.ts';
 import { DEVICE_EVENT, type VfioDevice } from '../vfio/device.ts';
 import { disabledQueue } from './health.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -58,6 +59,8 @@ export class Recovery {
   private goneUs: number | undefined;
   private link: LinkState | undefined;
   private lastFailure = '';
+  /** Its user stopped it: it is left alone. */
+  private stopped = false;
   private readonly untold: (() => void)[] = [];
 
   constructor(life: Lifecycle) {
@@ -87,8 +90,9 @@ export class Recovery {
     setTimeout(again, WATCH_MS).unref();
   }
 
-  /** The VF was closed: a device that came back for it is, too. */
+  /** The VF was closed: a device that came back for it is, too, and nothing more is told. */
   close(): void {
+    this.untold.length = 0;
     this.returned?.close();
     this.returned = undefined;
   }
@@ -96,7 +100,17 @@ export class Recovery {
   /** Looks at the VF and does what is due, for 50 ms at most. Throws nothing but what a listener throws. */
   look(): void {
     this.work();
-    for (const tell of this.untold.splice(0)) tell();
+    // One by one: where a listener throws, the next look tells the rest.
+    for (let tell = this.untold.shift(); tell !== undefined; tell = this.untold.shift()) tell();
+  }
+
+  /**
+   * The VF's user acts, and what was begun is void: half of it would undo what the user does.
+   * @param stopped true: nothing is begun any more until the VF runs again
+   */
+  interrupt(stopped: boolean): void {
+    this.steps = undefined;
+    this.stopped = stopped;
   }
 
   private work(): void {
@@ -104,8 +118,10 @@ export class Recovery {
     try {
       if (life.state === 'removed') this.awaitReturn();
       if (life.state === 'closed' || life.state === 'removed' || this.heardOfRemoval()) return;
-      // Somebody else restarted it.
-      if (life.state === 'running' && this.steps === undefined) this.troubleUs = undefined;
+      if (life.state === 'running') this.stopped = false;
+      if (this.stopped) return;
+      // Its user restarted it.
+      if (life.state === 'running' && this.troubleUs !== undefined) this.recovered(this.troubleUs);
       if (this.troubleUs === undefined) this.watch();
       else this.mend(this.troubleUs);
     } catch (error) {
@@ -142,17 +158,18 @@ export class Recovery {
           if (this.life.state === 'removed') this.returned = device;
           else device.close();
         },
-        () => {
+        (error: Error) => {
           this.againUs = clock.nowUs() + ABSENT_US;
+          // It is there, and stays shut until a person opens it.
+          const { errno } = error as Partial<VfioError>;
+          if (errno === ERRNO.EACCES || errno === ERRNO.EPERM) this.tellFailure(error);
         },
       );
     }
   }
 
-  /** A VF that its user stopped is left alone. */
   private watch(): void {
-    const { monitor, mailbox, device, state } = this.life;
-    if (state === 'stopped') return;
+    const { monitor, mailbox, device } = this.life;
     const link = monitor.check();
     let reason = mailbox.lost;
     if (reason === '') reason = disabledQueue(device, this.life.startedQueues());
@@ -187,11 +204,14 @@ export class Recovery {
     });
     if (!done) return;
     this.steps = undefined;
-    this.troubleUs = undefined;
     this.restarts++;
-    const tookMs = (clock.nowUs() - sinceUs) / 1000;
-    this.tell('restarted', tookMs);
+    this.recovered(sinceUs);
     this.watch();
+  }
+
+  private recovered(sinceUs: number): void {
+    this.troubleUs = undefined;
+    this.tell('restarted', (this.life.clock.nowUs() - sinceUs) / 1000);
   }
 
   /** True while the function answers with all ones, as in a reset of its host; for long, it was removed. */
@@ -216,10 +236,10 @@ export class Recovery {
       this.remove(error.message);
     } else if (this.troubleUs === undefined) {
       this.begin(error.message);
-    } else if (error instanceof RangeError || isRefusal(error)) {
+    } else if (error instanceof RangeError || isRefusal(error) || this.life.state === 'removed') {
+      // What came back in the place of a removed device may be another one.
       this.againUs = clock.nowUs() + REFUSED_US;
-      if (error.message !== this.lastFailure) this.tellError(error);
-      this.lastFailure = error.message;
+      this.tellFailure(error);
     } else {
       // The PF does not answer yet, or a queue does not start. A port that was reset again is no reason to wait.
       const wait = error instanceof MailboxError && error.failure === 'reset' ? 0 : SILENT_US;
@@ -231,6 +251,7 @@ export class Recovery {
   private remove(reason: string): void {
     this.steps = undefined;
     this.goneUs = undefined;
+    this.lastFailure = '';
     this.againUs = this.life.clock.nowUs() + ABSENT_US;
     if (this.life.state === 'removed') return;
     this.life.remove();
@@ -242,6 +263,12 @@ export class Recovery {
   /** For the end of the look: a listener may throw, and may close the VF. */
   private tell<Name extends keyof VfEvents>(name: Name, ...told: VfEvents[Name]): void {
     this.untold.push(() => this.events.emit(name, ...told));
+  }
+
+  /** Tells what only a person can mend, once. */
+  private tellFailure(error: Error): void {
+    if (error.message !== this.lastFailure) this.tellError(error);
+    this.lastFailure = error.message;
   }
 
   /** An `error` that nobody listens for would end the process. */

@@ -143,7 +143,9 @@ export class IxgbeVf {
    * @throws DeviceError when the device is gone
    */
   stats(): VfStatistics {
-    return this.open().countTraffic();
+    const life = this.open();
+    // In the middle of a recovery the device may count from 0 again, which is no wrap.
+    return life.state === 'down' ? life.statistics.values : life.countTraffic();
   }
 
   /**
@@ -210,7 +212,9 @@ export class IxgbeVf {
    * @throws DeviceError when a queue does not start, or the VF is down; RangeError for a mempool too empty
    */
   start(): void {
-    this.open().start();
+    const life = this.open();
+    this.recovery.interrupt(false);
+    life.start();
   }
 
   /**
@@ -220,7 +224,9 @@ export class IxgbeVf {
    * @throws DeviceError when a queue does not stop: its buffers stay where they are until restart() or close()
    */
   stop(): void {
-    this.open().stop();
+    const life = this.open();
+    this.recovery.interrupt(true);
+    life.stop();
   }
 
   /**
@@ -229,7 +235,9 @@ export class IxgbeVf {
    * @throws MailboxError, DeviceError; RangeError where the PF now grants fewer queues
    */
   restart(): void {
-    this.open().restart();
+    const life = this.open();
+    this.recovery.interrupt(false);
+    life.restart();
   }
 
   /** Stops the VF and gives everything back. Idempotent; works, as far as it goes, on a device that is gone. */

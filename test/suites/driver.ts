@@ -10,6 +10,7 @@ import { metadataTests } from './driver/metadata.ts';
 import { negotiationTests } from './driver/negotiation.ts';
 import { portResetTests } from './driver/port-resets.ts';
 import { recoveryTests } from './driver/recovery.ts';
+import { recoveryAndUserTests } from './driver/recovery-and-user.ts';
 import { refusedMessageTests } from './driver/refused-messages.ts';
 import { ringTests } from './driver/rings.ts';
 import { selfRecoveryTests } from './driver/self-recovery.ts';
@@ -33,5 +34,6 @@ export function driverSuite(name: string, make: MakeHarness, { rss = true } = {}
     describe('port resets', () => portResetTests(make));
     describe('recovery', () => recoveryTests(make));
     describe('self-recovery', () => selfRecoveryTests(make));
+    describe('self-recovery and its user', () => recoveryAndUserTests(make, rss));
   });
 }
