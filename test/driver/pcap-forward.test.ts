@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { FORWARD, makeForward } from '../../src/cli/l2fwd/forward.ts';
+import { FORWARD, makeForward, writeSource } from '../../src/cli/l2fwd/forward.ts';
 import {
   createModel,
   mempool,
@@ -92,11 +92,11 @@ it('forwards 10,000 mixed frames in order and byte for byte, and counts what the
   const inState = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
   const [low, high] = macToWords(Uint8Array.from(PEER));
   arena.views.i32.set([low, high, 1], outState);
+  writeSource(arena.views.i32, outState, b.macBytes);
   const { forward } = makeForward({
     rx: a.rx[0],
     tx: b.tx[0],
     mempool: shared,
-    source: b.macBytes,
     outState,
     inState,
     batch: 32,

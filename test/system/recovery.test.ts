@@ -73,6 +73,64 @@ describe('l2fwd', () => {
   );
 });
 
+describe('a MAC that the host changes', () => {
+  interface Counters {
+    readonly spoofed: number;
+    readonly delivered: number;
+    readonly sinkReceived: number;
+  }
+
+  async function counters(): Promise<readonly Counters[]> {
+    const shown = processes.ixy('pf', '--dir', processes.folder, 'show', '--json');
+    await shown.end();
+    const { ports } = shown.lastJson<{ ports: { vfs: { counters: Counters }[] }[] }>();
+    return ports.map(({ vfs }) => vfs[0].counters);
+  }
+
+  /** Changes a MAC, and waits until no frame is refused for its source any more and more of them arrive. */
+  async function change(
+    port: number,
+    arrived: (now: readonly Counters[]) => number,
+  ): Promise<void> {
+    await pf(`${port}`, 'vf', '0', 'mac', `02:11:22:33:44:0${port}`);
+    // Linux tells the VF nothing; only what it registers with next is another MAC.
+    await pf(`${port}`, 'reset');
+    const settled = async (): Promise<boolean> => {
+      const [before, now] = [await counters(), await counters()];
+      const some = arrived(now) > arrived(before);
+      return some && now.every(({ spoofed }, i) => spoofed === before[i].spoofed);
+    };
+    await expect.poll(settled, { timeout: LIMIT_MS / 3 }).toBe(true);
+  }
+
+  test(
+    'is what l2fwd sends from',
+    async () => {
+      await processes.model('--port0', 'gen:rate=20k', '--port1', 'gen:rate=20k');
+      const program = processes.forwarder(processes.address(0, 0), processes.address(1, 0));
+      await program.line((line) => /RX: /.test(line));
+      await change(0, ([at]) => at.sinkReceived);
+      await change(1, ([, at]) => at.sinkReceived);
+      expect((await program.kill('SIGINT')).status).toBe(0);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    'is what pktgen sends from, and to',
+    async () => {
+      await processes.model('--port0', 'cable:0', '--port1', 'cable:0');
+      const [from, to] = [processes.address(0, 0), processes.address(1, 0)];
+      const program = processes.ixy('pktgen', from, '--rx', to, '--rate', '20k');
+      await program.line((line) => /RX: /.test(line));
+      await change(0, ([, at]) => at.delivered);
+      await change(1, ([, at]) => at.delivered);
+      expect((await program.kill('SIGINT')).status).toBe(0);
+    },
+    LIMIT_MS,
+  );
+});
+
 describe.each(['l2fwd', 'pktgen', 'dump'])('%s, whose device is taken away,', (command) => {
   const start = (...argv: string[]): Program => {
     const addresses = command === 'l2fwd' ? [0, 1] : [0];

@@ -20,6 +20,9 @@ export const FORWARD = {
   PEER_FIXED: 2,
   /** 1: the sending device's link is down. */
   LINK_DOWN: 3,
+  /** MAC of the sending device: bytes 0 and 1 in the upper half, bytes 2..5. Its host may change it. */
+  SOURCE_HIGH: 4,
+  SOURCE_LOW: 5,
   /** Double: frames given up because the tx ring did not take them in time. */
   DROPPED: 8,
   BLOCK_BYTES: 128,
@@ -30,14 +33,19 @@ export interface Direction {
   readonly rx: RxQueue;
   readonly tx: TxQueue;
   readonly mempool: Mempool;
-  /** MAC of the sending VF, 6 bytes. */
-  readonly source: Uint8Array;
-  /** State words of what leaves the sending device (destination) and the receiving one (learning). */
+  /** State words of what leaves the sending device (MACs) and the receiving one (learning). */
   readonly outState: number;
   readonly inState: number;
   readonly batch: number;
   /** Drop at once what the ring does not take, as ixy does. */
   readonly dropAtOnce: boolean;
+}
+
+/** Writes the MAC of the device that sends into the state block of what leaves by it. */
+export function writeSource(heap: Int32Array, state: number, mac: Uint8Array): void {
+  const [low, high] = macToWords(mac);
+  heap[state + FORWARD.SOURCE_HIGH] = low << 16;
+  heap[state + FORWARD.SOURCE_LOW] = (low >>> 16) | (high << 16);
 }
 
 /** A NIC that stands still for so long is not going on; a model whose CPU was taken away, or a paused link, may be. */
@@ -59,9 +67,6 @@ export function makeForward(direction: Direction): Forward {
   const { i32: heap, f64 } = viewsOf(mempool.handle.memory);
   const bufs = new Int32Array(batch);
   const headroomWords = mempool.headroomBytes >>> 2;
-  const [sourceLow, sourceHigh] = macToWords(direction.source);
-  const word1Source = (sourceLow & 0xffff) << 16;
-  const word2 = (sourceLow >>> 16) | (sourceHigh << 16);
   let kept = 0;
   let keptFrom = 0;
   const now = new Float64Array(1);
@@ -110,7 +115,8 @@ export function makeForward(direction: Direction): Forward {
     if (n === 0) return 0;
     learn(bufs[n - 1]);
     const word0 = heap[outState + FORWARD.PEER_LOW];
-    const word1 = heap[outState + FORWARD.PEER_HIGH] | word1Source;
+    const word1 = heap[outState + FORWARD.PEER_HIGH] | heap[outState + FORWARD.SOURCE_HIGH];
+    const word2 = heap[outState + FORWARD.SOURCE_LOW];
     for (let i = 0; i < n; i = (i + 1) | 0) {
       const w = ((bufs[i] << BUF_WORD_SHIFT) + headroomWords) | 0;
       heap[w] = word0;

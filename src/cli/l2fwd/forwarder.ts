@@ -12,7 +12,7 @@ import type { HostedModel } from '../run/hosted-model.ts';
 import { HotThreads } from '../run/hot-threads.ts';
 import { RunReport, warnOfFewCpus } from '../run/report.ts';
 import type { Session } from '../run/session.ts';
-import { FORWARD } from './forward.ts';
+import { FORWARD, writeSource } from './forward.ts';
 import type { ForwardPlan } from './plan.ts';
 import type { DirectionData, ForwardData } from './worker.ts';
 
@@ -69,10 +69,11 @@ class Forwarder {
       this.states[0].push(states[0]);
       this.states[1].push(states[1]);
       this.spreadLinks();
+      this.source(0, devices[0].macBytes);
+      this.source(1, devices[1].macBytes);
       const direction = (from: 0 | 1, to: 0 | 1): DirectionData => ({
         rx: devices[from].rx[q].handle,
         tx: devices[to].tx[q].handle,
-        source: devices[to].macBytes,
         outState: states[to],
         inState: states[from],
       });
@@ -98,6 +99,12 @@ class Forwarder {
   link(device: 0 | 1, up: boolean): void {
     this.linkDown[device] = up ? 0 : 1;
     this.spreadLinks();
+  }
+
+  /** Says which MAC a device has, which is the only one that it may send from. */
+  source(device: 0 | 1, mac: Uint8Array): void {
+    const heap = processArena().views.i32;
+    for (const state of this.states[device]) writeSource(heap, state, mac);
   }
 
   private spreadLinks(): void {
@@ -154,6 +161,8 @@ export async function runForwarder(
     const [a, b] = devices as [IxgbeVf, IxgbeVf];
     a.on('link', ({ up }) => forwarder.link(0, up));
     b.on('link', ({ up }) => forwarder.link(1, up));
+    a.on('restarted', () => forwarder.source(0, a.macBytes));
+    b.on('restarted', () => forwarder.source(1, b.macBytes));
     const report = new RunReport(
       session,
       [

@@ -15,7 +15,6 @@ import * as forwardModule from './forward.ts';
 export interface DirectionData {
   readonly rx: QueueHandle;
   readonly tx: QueueHandle;
-  readonly source: Uint8Array;
   readonly outState: number;
   readonly inState: number;
 }
@@ -37,7 +36,7 @@ async function run(data: ForwardData): Promise<void> {
   const mempool = new Mempool(data.mempool);
   const { i32: heap } = viewsOf(data.mempool.memory);
   const loops: forwardModule.Forward[] = [];
-  for (const { rx, tx, source, outState, inState } of data.directions) {
+  for (const { rx, tx, outState, inState } of data.directions) {
     // Code of its own for each direction, as the queues have: shared code cannot have their arrays as constants.
     const { module } = await freshCopy('./forward', import.meta.url, forwardModule);
     loops.push(
@@ -45,7 +44,6 @@ async function run(data: ForwardData): Promise<void> {
         rx: await openRxQueue(rx),
         tx: await openTxQueue(tx),
         mempool,
-        source,
         outState,
         inState,
         batch: data.batch,

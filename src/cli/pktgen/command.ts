@@ -115,6 +115,7 @@ async function run(args: ParsedArguments): Promise<number> {
       const vf = await open(model?.resolve(name) ?? name, options);
       devices.push(vf);
       followDevice(vf, name, session, plan.waitForDevice);
+      vf.on('restarted', () => generator.renewMacs());
     }
     session.catchSignals();
     const [vf, other] = devices;

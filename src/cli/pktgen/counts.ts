@@ -15,8 +15,10 @@ export const COUNTS = {
   SENDING_US: 6,
   /** How often, since the sending ended, every device has answered a question: the main thread counts here. */
   ANSWERS: 7,
+  /** How often the MACs of the frames were changed: the main thread counts here. */
+  MAC_CHANGES: 8,
 } as const;
-export const COUNTS_BYTES = 64;
+export const COUNTS_BYTES = 128;
 
 /** Values of the stop word: send no more and take in what still comes; end at once. */
 export const STOP = { SENDING: 1, ALL: 2 } as const;

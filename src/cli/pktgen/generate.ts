@@ -21,6 +21,8 @@ export interface FrameSource {
   readonly ended: boolean;
   /** Buffers bufs[0 .. n) were received into: what the source wrote there is gone. */
   overwritten(bufs: Int32Array, n: number): void;
+  /** The MACs are other ones: what the source wrote into any buffer is void. */
+  renew(): void;
 }
 
 /**
@@ -48,5 +50,5 @@ export function makeGenerator(mempool: Mempool, state: number, loops: FrameLoops
     for (let i = 0; i < n; i = (i + 1) | 0) held[bufs[i]] = 0;
   }
 
-  return { fill, ended: false, overwritten };
+  return { fill, ended: false, overwritten, renew: () => held?.fill(0) };
 }

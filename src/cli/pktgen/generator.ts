@@ -60,6 +60,7 @@ export class Generator {
   private readonly session: Session;
   private readonly capture: CaptureInput | null;
   private devices: readonly IxgbeVf[] = [];
+  private writeMacs = (): void => {};
   /** Of the frames sent: still in the tx ring when the time to wait for the device was over. */
   left = 0;
 
@@ -102,6 +103,12 @@ export class Generator {
       };
       this.threads.start(WORKER_FILE, data, { onError, onMessage });
     });
+  }
+
+  /** Their host may have given the devices other MACs: the frames to come bear them. */
+  renewMacs(): void {
+    this.writeMacs();
+    processArena().views.f64[this.counts + COUNTS.MAC_CHANGES]++;
   }
 
   /** Sends no more, waits for what is under way, a moment after a signal and longer after the last frame. */
@@ -183,15 +190,21 @@ export class Generator {
     const stream = randomInt(FIRST_PKTGEN_STREAM, STREAMS);
     const options = { lengths, flows, stream };
     const { state, templates } = layOutGenerator(options, allocate, () => arena.views);
-    for (const word of templates) {
-      arena.views.u8.set(destination ?? other?.macBytes ?? BROADCAST, word * 4);
-      arena.views.u8.set(vf.macBytes, word * 4 + 6);
-    }
+    this.writeMacs = () => {
+      for (const word of templates) {
+        arena.views.u8.set(destination ?? other?.macBytes ?? BROADCAST, word * 4);
+        arena.views.u8.set(vf.macBytes, word * 4 + 6);
+      }
+    };
+    this.writeMacs();
     return { kind: 'generated', ...options, state, check: allocate(FRAME_CHECK_BYTES) };
   }
 
-  private captured({ macBytes: source }: IxgbeVf, { path, fd }: CaptureInput): ReplayedFrames {
+  private captured(vf: IxgbeVf, { path, fd }: CaptureInput): ReplayedFrames {
     const { destination, lengths, pad } = this.plan;
+    const source = new Uint8Array(new SharedArrayBuffer(6));
+    this.writeMacs = () => source.set(vf.macBytes);
+    this.writeMacs();
     return { kind: 'replayed', path, fd, source, destination, pad, maxLength: lengths[0] };
   }
 }

@@ -21,6 +21,7 @@ const MAC_BYTES = 6;
 export interface ReplayOptions extends PlayRule {
   readonly mempool: Mempool;
   readonly reader: Pick<PcapReader, 'poll' | 'path'>;
+  /** MAC of the VF; read for every frame. */
   readonly source: Uint8Array;
   /** null: as captured. */
   readonly destination: Uint8Array | null;
@@ -115,5 +116,6 @@ export function makeReplay(options: ReplayOptions): FrameSource {
       return ended;
     },
     overwritten: () => {},
+    renew: () => {},
   };
 }

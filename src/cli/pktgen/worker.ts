@@ -120,7 +120,12 @@ async function run(data: PktgenData): Promise<void> {
   }
 
   function sendAll(): void {
+    let changes = f64[counts + COUNTS.MAC_CHANGES];
     while (Atomics.load(heap, stopWord) === 0) {
+      if (f64[counts + COUNTS.MAC_CHANGES] !== changes) {
+        changes = f64[counts + COUNTS.MAC_CHANGES];
+        source.renew();
+      }
       for (let i = 0; i < ROUNDS; i++) {
         if (!send()) return;
         receive();
