@@ -17,7 +17,7 @@ import { StuckWatch } from './health.ts';
 import { LinkMonitor } from './link.ts';
 import { Filters } from './mailbox/filters.ts';
 import { maskInterrupts, type Registration, register, resetVf } from './mailbox/handshake.ts';
-import { Mailbox } from './mailbox/mailbox.ts';
+import { Mailbox, REPLY_US } from './mailbox/mailbox.ts';
 import { linkEnabled, requestMac, requestMaxFrame } from './mailbox/requests.ts';
 import { checkDevice, checkSpread, type VfSettings } from './options.ts';
 import { closeGates, openGates, shutGates } from './queue/gate.ts';
@@ -86,7 +86,7 @@ export class Lifecycle {
 
   /** Asks the PF for another MAC and keeps it over restarts. @throws MailboxError */
   changeMac(mac: MacBytes): void {
-    requestMac(this.mailbox, mac);
+    finish(requestMac(this.mailbox, mac));
     this.chosenMac = mac;
     this.registration = { ...this.registered, mac };
   }
@@ -145,8 +145,9 @@ export class Lifecycle {
     }
   }
 
-  /** One attempt of restart(), which may be left for a while wherever it yields. */
-  *restarting(): Generator<void> {
+  /** One attempt of restart(), which may be left for a while wherever it yields. @param replyUs see Mailbox.timeoutUs */
+  *restarting(replyUs = REPLY_US): Generator<void> {
+    this.mailbox.timeoutUs = replyUs;
     enableBusMaster(this.device);
     if (this.registration !== undefined) this.countTraffic();
     yield* this.guarded(this.bringUp());
@@ -247,10 +248,10 @@ export class Lifecycle {
     this.statistics.rebase();
     this.monitor.restart();
     yield* this.filters.restore(mailbox, registration, log);
-    yield;
-    yield* this.startQueues(() => requestMaxFrame(mailbox, settings.maxFrame));
-    yield;
-    this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2') ? linkEnabled(mailbox) : true;
+    yield* this.startQueues(requestMaxFrame(mailbox, settings.maxFrame));
+    this.monitor.enabled = apiAtLeast(registration.apiVersion, '1.2')
+      ? yield* linkEnabled(mailbox)
+      : true;
     mailbox.registered();
     log.info(
       `${device.address}: MAC ${formatMac(registration.mac)}, mailbox API ${registration.apiVersion}, ${settings.rxQueues} rx and ${settings.txQueues} tx queues`,
@@ -265,14 +266,12 @@ export class Lifecycle {
     return this.queues.filter((queue) => !this.late.includes(queue));
   }
 
-  /** @param between done before rx queues run */
-  private *startQueues(between = (): void => {}): Generator<void> {
+  /** @param between steps to go before rx queues run */
+  private *startQueues(between: Iterable<void> = []): Generator<void> {
     const { device, memory, settings, clock } = this;
     this.late = yield* startTx(device, clock, memory.tx);
     this.watch.restart();
-    yield;
-    between();
-    yield;
+    yield* between;
     writePacketTypes(device, settings.rxQueues);
     this.late.push(...(yield* startRx(device, clock, memory.rx)));
     for (const { kind, index } of this.late) {

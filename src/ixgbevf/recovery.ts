@@ -34,6 +34,8 @@ const WATCH_MS = 100;
 const WORK_MS = 20;
 /** No wait of a restart goes on for longer than this after its look began, and no step is begun after half of it. */
 const LOOK_US = 40_000;
+/** A PF that was away may have lost a request: it is asked anew before a second is over. */
+const SILENCE_US = 400_000;
 /** Between two attempts where the PF does not answer, and where it refuses. */
 const SILENT_US = 200_000;
 const REFUSED_US = 1_000_000;
@@ -194,7 +196,7 @@ export class Recovery {
     if (startUs < this.againUs) return;
     if (this.steps === undefined) {
       if (this.isGone(startUs) || life.mailbox.inReset) return;
-      this.steps = life.restarting();
+      this.steps = life.restarting(SILENCE_US);
     }
     const { steps } = this;
     const done = clock.within(LOOK_US, () => {

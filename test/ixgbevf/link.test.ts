@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LinkMonitor, linkSpeedMbps } from '../../src/ixgbevf/link.ts';
 import { Mailbox } from '../../src/ixgbevf/mailbox/mailbox.ts';
+import { finish } from '../../src/support/poll.ts';
 import { ScriptedDevice } from '../support/scripted-device.ts';
 
 const VFLINKS = 0x0010;
@@ -17,7 +18,7 @@ function setup(deviceId = 0x10ed): {
   device.deviceId = deviceId;
   const mailbox = new Mailbox(device, device.clock);
   // Any answered request leaves a word with CTS in the buffer.
-  mailbox.request([0x05, 1518], 1);
+  finish(mailbox.request([0x05, 1518], 1));
   device.words.set(VFLINKS, UP_10G);
   return { device, mailbox, monitor: new LinkMonitor(device, mailbox, device.clock) };
 }

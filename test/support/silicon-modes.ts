@@ -20,7 +20,7 @@ const MODES: readonly (readonly string[])[] = [
   ['stale-mrqc'],
   ['enable-lag=50', 'enable-lag=5000'],
   ['reset-lag=100', 'reset-lag=20000'],
-  ['mbx-lag=300', 'mbx-lag=5000'],
+  ['mbx-lag=300', 'mbx-lag=5000', 'mbx-lag=20000'],
   ['msix-lost'],
 ];
 

@@ -5,6 +5,7 @@ import { apiAtLeast, MAX_MULTICAST_HASHES, XCAST } from '../../hw/mailbox.ts';
 import { MailboxError } from '../../support/errors.ts';
 import type { Log } from '../../support/log.ts';
 import { formatMac, parseMac } from '../../support/mac.ts';
+import { finish } from '../../support/poll.ts';
 import { checkInteger } from '../options.ts';
 import type { Registration } from './handshake.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -28,7 +29,7 @@ export class Filters {
    * @throws RangeError; MailboxError
    */
   addVlan(mailbox: Mailbox, vlan: number): void {
-    askForVlan(mailbox, vlan, true);
+    finish(askForVlan(mailbox, vlan, true));
     this.vlans.add(vlan);
   }
 
@@ -37,7 +38,7 @@ export class Filters {
    * @throws RangeError; MailboxError
    */
   removeVlan(mailbox: Mailbox, vlan: number): void {
-    askForVlan(mailbox, vlan, false);
+    finish(askForVlan(mailbox, vlan, false));
     this.vlans.delete(vlan);
   }
 
@@ -56,7 +57,7 @@ export class Filters {
         `multicast group: expected at most ${MAX_MULTICAST_HASHES} groups a VF, got one more`,
       );
     }
-    this.sendGroups(mailbox, groups, filterType);
+    finish(this.sendGroups(mailbox, groups, filterType));
     this.groups.add(formatMac(mac));
   }
 
@@ -68,31 +69,35 @@ export class Filters {
   *restore(mailbox: Mailbox, registration: Registration, log: Log): Generator<void> {
     if (apiAtLeast(registration.apiVersion, '1.2')) {
       // An ACK does not mean "as asked": the effective mode comes back.
-      const mode = requestXcastMode(mailbox, XCAST.MULTI);
+      const mode = yield* requestXcastMode(mailbox, XCAST.MULTI);
       if (mode !== XCAST.MULTI) {
         log.warn(`PF gave cast mode ${mode ?? 'none'} instead of ${XCAST.MULTI} (multicast)`);
       }
-      yield;
     }
-    if (this.groups.size > 0) this.sendGroups(mailbox, this.groups, registration.filterType);
-    yield;
+    if (this.groups.size > 0) yield* this.sendGroups(mailbox, this.groups, registration.filterType);
     // VID 0 carries untagged and priority-tagged frames; a PF with a port VLAN refuses even that.
-    if (!requestVlan(mailbox, 0, true)) log.info('PF refused VLAN 0: the host chose the VLAN');
+    if (!(yield* requestVlan(mailbox, 0, true)))
+      log.info('PF refused VLAN 0: the host chose the VLAN');
     for (const vlan of this.vlanIds) {
-      yield;
-      if (!requestVlan(mailbox, vlan, true)) log.warn(`VLAN ${vlan} lost: ${VLAN_REFUSED}`);
+      if (!(yield* requestVlan(mailbox, vlan, true)))
+        log.warn(`VLAN ${vlan} lost: ${VLAN_REFUSED}`);
     }
   }
 
-  private sendGroups(mailbox: Mailbox, groups: ReadonlySet<string>, filterType: number): void {
+  private *sendGroups(
+    mailbox: Mailbox,
+    groups: ReadonlySet<string>,
+    filterType: number,
+  ): Generator<void> {
     const macs = [...groups].map((group) => parseMac('multicast group', group));
-    if (!requestMulticast(mailbox, macs, filterType)) {
+    if (!(yield* requestMulticast(mailbox, macs, filterType))) {
       throw new MailboxError('SET_MULTICAST', 'nack', 'PF refused the multicast groups');
     }
   }
 }
 
-function askForVlan(mailbox: Mailbox, vlan: number, member: boolean): void {
+function* askForVlan(mailbox: Mailbox, vlan: number, member: boolean): Generator<void> {
   checkInteger('vlan', vlan, 1, 4094);
-  if (!requestVlan(mailbox, vlan, member)) throw new MailboxError('SET_VLAN', 'nack', VLAN_REFUSED);
+  if (!(yield* requestVlan(mailbox, vlan, member)))
+    throw new MailboxError('SET_VLAN', 'nack', VLAN_REFUSED);
 }

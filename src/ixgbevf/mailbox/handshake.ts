@@ -136,17 +136,15 @@ export function* register(
   known?: ApiVersion,
 ): Generator<void, Registration> {
   // 6, 7: RESET first: the PF refuses everything else from a VF that did not send it.
-  const { mac: assigned, filterType } = resetRequest(mailbox);
-  yield;
+  const { mac: assigned, filterType } = yield* resetRequest(mailbox);
   // 8: the newest protocol first.
-  const apiVersion = negotiateApi(mailbox, known);
-  yield;
+  const apiVersion = yield* negotiateApi(mailbox, known);
   // 9: before API 1.1 nobody says, so one queue.
-  const grant = apiAtLeast(apiVersion, '1.1') ? queueGrant(mailbox) : ONE_QUEUE;
+  const grant = apiAtLeast(apiVersion, '1.1') ? yield* queueGrant(mailbox) : ONE_QUEUE;
   const macAssigned = assigned !== undefined && isStationMac(assigned);
   const mac = macs.chosen ?? (macAssigned ? assigned : (macs.fallback ?? randomMac()));
   if (!macAssigned || formatMac(mac) !== formatMac(assigned)) {
-    requestMac(mailbox, mac);
+    yield* requestMac(mailbox, mac);
     if (macs.chosen === undefined) log.info(`PF assigned no MAC, took ${formatMac(mac)}`);
   }
   return { ...grant, mac, macAssigned, apiVersion, filterType };

@@ -1,7 +1,7 @@
 // The requests of a VF to its PF, one function each: linux ixgbevf/vf.c for the
 // words, linux ixgbe_sriov.c for what a PF does with them. A request that the VF
 // can live without tells by its return value that the PF refused it; the others
-// throw, with what a person can do about it.
+// throw, with what a person can do about it. Each may be left for a while wherever it yields.
 
 import {
   API_CODE,
@@ -31,8 +31,8 @@ export interface ResetReply {
  * RESET: registers the VF anew; the PF forgets its VLANs, filters and API version.
  * @throws MailboxError for any reply but the two a PF gives (neither carries CTS)
  */
-export function resetRequest(mailbox: Mailbox): ResetReply {
-  const reply = mailbox.exchange([REQUEST.RESET], 4);
+export function* resetRequest(mailbox: Mailbox): Generator<void, ResetReply> {
+  const reply = yield* mailbox.exchange([REQUEST.RESET], 4);
   const granted = reply[0] === (REQUEST.RESET | ACK) >>> 0;
   if (!granted && reply[0] !== (REQUEST.RESET | NACK) >>> 0) {
     throw new MailboxError(
@@ -52,11 +52,15 @@ export function resetRequest(mailbox: Mailbox): ResetReply {
  * A PF that refuses every version behaves as 1.0.
  * @param newest where to begin: what the PF took before, so that a restart does not ask for what was refused
  */
-export function negotiateApi(mailbox: Mailbox, newest: ApiVersion = '1.7'): ApiVersion {
+export function* negotiateApi(
+  mailbox: Mailbox,
+  newest: ApiVersion = '1.7',
+): Generator<void, ApiVersion> {
   for (const version of API_ORDER.toReversed()) {
     if (version === '1.5' || !apiAtLeast(newest, version)) continue;
     // Three words, as linux ixgbevf sends it.
-    if (optional(mailbox, [REQUEST.API_NEGOTIATE, API_CODE[version], 0], 1)) return version;
+    if ((yield* optional(mailbox, [REQUEST.API_NEGOTIATE, API_CODE[version], 0], 1)) !== undefined)
+      return version;
   }
   return '1.0';
 }
@@ -83,8 +87,8 @@ export const ONE_QUEUE: QueueGrant = {
 };
 
 /** GET_QUEUES, API 1.1 on; clamped as linux ixgbevf does: 0 or too many queues mean all 8. */
-export function queueGrant(mailbox: Mailbox): QueueGrant {
-  const reply = optional(mailbox, [REQUEST.GET_QUEUES, 0, 0, 0, 0], 5);
+export function* queueGrant(mailbox: Mailbox): Generator<void, QueueGrant> {
+  const reply = yield* optional(mailbox, [REQUEST.GET_QUEUES, 0, 0, 0, 0], 5);
   if (reply === undefined) return ONE_QUEUE;
   const [, txWord, rxWord, trafficClasses, defaultWord] = reply;
   const txQueues = txWord === 0 || txWord > MAX_QUEUES ? MAX_QUEUES : txWord;
@@ -98,8 +102,8 @@ export function queueGrant(mailbox: Mailbox): QueueGrant {
  * SET_MAC_ADDR: the VF's own address.
  * @throws MailboxError
  */
-export function requestMac(mailbox: Mailbox, mac: MacBytes): void {
-  mailbox.request(
+export function* requestMac(mailbox: Mailbox, mac: MacBytes): Generator<void> {
+  yield* mailbox.request(
     [REQUEST.SET_MAC_ADDR, ...macToWords(mac)],
     1,
     `PF refused ${formatMac(mac)}: the host assigned this VF another address; use that one, or on the host: ip link set PF vf N mac ${formatMac(mac)} (or trust on)`,
@@ -111,8 +115,8 @@ export function requestMac(mailbox: Mailbox, mac: MacBytes): void {
  * @param maxFrame bytes with CRC
  * @throws MailboxError
  */
-export function requestMaxFrame(mailbox: Mailbox, maxFrame: number): void {
-  mailbox.request(
+export function* requestMaxFrame(mailbox: Mailbox, maxFrame: number): Generator<void> {
+  yield* mailbox.request(
     [REQUEST.SET_LPE, maxFrame],
     1,
     `PF refused frames of ${maxFrame} bytes and keeps receive off: on the host raise the PF's MTU to at least ${maxFrame - 18}, or use a smaller maxFrame; a PF with MTU above 1500 needs API 1.1`,
@@ -124,16 +128,23 @@ export function requestMaxFrame(mailbox: Mailbox, maxFrame: number): void {
  * @param mode one of XCAST
  * @returns the mode that now holds, which may be less than asked for; undefined where the PF refused
  */
-export function requestXcastMode(mailbox: Mailbox, mode: number): number | undefined {
-  const reply = optional(mailbox, [REQUEST.UPDATE_XCAST_MODE, mode], 2);
+export function* requestXcastMode(
+  mailbox: Mailbox,
+  mode: number,
+): Generator<void, number | undefined> {
+  const reply = yield* optional(mailbox, [REQUEST.UPDATE_XCAST_MODE, mode], 2);
   // A DPDK PF answers with one word; then the buffer still holds what was asked for.
   return reply?.[1];
 }
 
 /** SET_VLAN. @returns false where the PF refused: port VLAN on the host, traffic classes, or no filter left */
-export function requestVlan(mailbox: Mailbox, vlan: number, member: boolean): boolean {
+export function* requestVlan(
+  mailbox: Mailbox,
+  vlan: number,
+  member: boolean,
+): Generator<void, boolean> {
   const info = (member ? 1 : 0) << MESSAGE.shift.INFO;
-  return optional(mailbox, [REQUEST.SET_VLAN | info, vlan], 1) !== undefined;
+  return (yield* optional(mailbox, [REQUEST.SET_VLAN | info, vlan], 1)) !== undefined;
 }
 
 /**
@@ -142,17 +153,17 @@ export function requestVlan(mailbox: Mailbox, vlan: number, member: boolean): bo
  * @param groups at most 30
  * @param filterType from ResetReply
  */
-export function requestMulticast(
+export function* requestMulticast(
   mailbox: Mailbox,
   groups: readonly MacBytes[],
   filterType: number,
-): boolean {
+): Generator<void, boolean> {
   const words = new Array<number>(1 + MAX_MULTICAST_HASHES / 2).fill(0);
   words[0] = REQUEST.SET_MULTICAST | (groups.length << MESSAGE.shift.INFO);
   groups.forEach((group, i) => {
     words[1 + (i >> 1)] |= multicastHash(group, filterType) << (i % 2 === 0 ? 0 : 16);
   });
-  return optional(mailbox, words, 1) !== undefined;
+  return (yield* optional(mailbox, words, 1)) !== undefined;
 }
 
 /** How far the last two MAC bytes are shifted for each filter type (linux ixgbe_mta_vector). */
@@ -164,17 +175,17 @@ export function multicastHash(mac: MacBytes, filterType: number): number {
 }
 
 /** GET_LINK_STATE, API 1.2 on. @returns false where the host disabled the VF's link; true where the PF cannot say */
-export function linkEnabled(mailbox: Mailbox): boolean {
-  const reply = optional(mailbox, [REQUEST.GET_LINK_STATE, 0], 2);
+export function* linkEnabled(mailbox: Mailbox): Generator<void, boolean> {
+  const reply = yield* optional(mailbox, [REQUEST.GET_LINK_STATE, 0], 2);
   return reply === undefined || reply[1] !== 0;
 }
 
 /** The reply, or undefined for a NACK. Other failures throw. */
-function optional(
+function* optional(
   mailbox: Mailbox,
   words: readonly number[],
   replyWords: number,
-): number[] | undefined {
-  const reply = mailbox.exchange(words, replyWords);
+): Generator<void, number[] | undefined> {
+  const reply = yield* mailbox.exchange(words, replyWords);
   return (reply[0] & NACK) === 0 ? reply : undefined;
 }

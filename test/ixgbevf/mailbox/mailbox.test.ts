@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Mailbox } from '../../../src/ixgbevf/mailbox/mailbox.ts';
 import { DeviceError, MailboxError } from '../../../src/support/errors.ts';
+import { finish } from '../../../src/support/poll.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
 
 const SET_LPE = 0x05;
@@ -24,7 +25,7 @@ describe('refusals', () => {
   test('a NACK with CTS fails the request as nack and names it', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0x60000005];
-    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    const error = failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(error.failure).toBe('nack');
     expect(error.request).toBe('SET_LPE');
     expect(error.message).toContain('0x60000005');
@@ -34,7 +35,7 @@ describe('refusals', () => {
   test('a NACK without CTS means the PF lost this VF, and is left unacknowledged', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0x40000005];
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
     expect(mailbox.lost).not.toBe('');
     expect(device.acks).toBe(0);
   });
@@ -42,26 +43,26 @@ describe('refusals', () => {
   test('the bare word 0x40000000 means the PF lost this VF', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0x40000000];
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
   });
 
   test('after a loss the next request fails without asking the PF, until the VF restarts', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0x40000005];
-    failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     device.pf = (words) => [(words[0] | 0xa0000000) >>> 0];
-    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    const error = failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(error.failure).toBe('reset');
     expect(error.message).toContain('restart');
     expect(device.messages).toHaveLength(1);
     mailbox.restart();
-    expect(mailbox.request([SET_LPE, 1518], 1)[0]).toBe(0xa0000005);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))[0]).toBe(0xa0000005);
   });
 
   test('a silent PF fails the request after 1 s and the message says what was last seen', () => {
     const { device, mailbox } = setup();
     device.pf = () => undefined;
-    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    const error = failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(error.failure).toBe('timeout');
     expect(error.message).toContain('VFMAILBOX 0x0');
     expect(device.clock.nowUs()).toBeGreaterThanOrEqual(1_000_000);
@@ -71,15 +72,15 @@ describe('refusals', () => {
   test('a time-out leaves the mailbox usable', () => {
     const { device, mailbox } = setup();
     device.pf = () => undefined;
-    failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     device.pf = () => [0xa0000005];
-    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))).toEqual([0xa0000005]);
   });
 
   test('a PF that never lets go of the buffer fails the request after 1 s, unsent', () => {
     const { device, mailbox } = setup();
     device.control = 0x08;
-    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    const error = failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(error.failure).toBe('timeout');
     expect(error.message).toContain('0x8');
     expect(device.messages).toEqual([]);
@@ -91,7 +92,7 @@ describe('refusals', () => {
       device.gone = true;
       return undefined;
     };
-    const run = () => mailbox.request([SET_LPE, 1518], 1);
+    const run = () => finish(mailbox.request([SET_LPE, 1518], 1));
     expect(run).toThrow(DeviceError);
     expect(run).toThrow(/gone/);
     expect(device.clock.nowUs()).toBeLessThan(1000);
@@ -99,7 +100,7 @@ describe('refusals', () => {
 
   test('more than 16 words are a RangeError', () => {
     const { mailbox } = setup();
-    expect(() => mailbox.request(new Array<number>(17).fill(0), 1)).toThrow(RangeError);
+    expect(() => finish(mailbox.request(new Array<number>(17).fill(0), 1))).toThrow(RangeError);
   });
 });
 
@@ -110,7 +111,7 @@ describe('resets', () => {
       device.control |= 0x40;
       return undefined;
     };
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
   });
 
   test('RSTD in place of an answer fails the request as reset', () => {
@@ -121,7 +122,7 @@ describe('resets', () => {
       });
       return undefined;
     };
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
     expect(device.clock.nowUs()).toBeLessThan(10_000);
   });
 
@@ -136,7 +137,7 @@ describe('resets', () => {
       });
       return undefined;
     };
-    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))).toEqual([0xa0000005]);
     expect(mailbox.lost).toBe('');
     mailbox.registered();
     device.control = 0x80;
@@ -170,7 +171,7 @@ describe('resets', () => {
       device.control |= 0x40;
       return undefined;
     };
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
   });
 
   test('while the VF registers, a request that a reset of the port swallowed is sent again, and refused', () => {
@@ -181,7 +182,7 @@ describe('resets', () => {
       device.control |= 0x80;
       return undefined;
     };
-    const error = failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    const error = failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(error.failure).toBe('reset');
     expect(device.messages).toHaveLength(2);
     expect(device.clock.nowUs()).toBeLessThan(200_000);
@@ -190,14 +191,14 @@ describe('resets', () => {
   test('nothing is sent while RSTI stands', () => {
     const { device, mailbox } = setup();
     device.control = 0x40;
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
     expect(device.messages).toEqual([]);
   });
 
   test('an RSTD that a lock attempt read away still counts', () => {
     const { device, mailbox } = setup();
     device.control = 0x80;
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
     expect(mailbox.lost).toContain('reset');
   });
 
@@ -219,7 +220,7 @@ describe('pings', () => {
       device.clock.after(2000, () => device.deliver([0xa0000005]));
       return [0x20000100];
     };
-    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))).toEqual([0xa0000005]);
     expect(mailbox.takePing()).toBe(true);
     expect(mailbox.takePing()).toBe(false);
     expect(device.messages).toHaveLength(1);
@@ -228,7 +229,7 @@ describe('pings', () => {
   test('a request that a ping destroyed is sent once more', () => {
     const { device, mailbox } = setup();
     device.pf = () => (device.messages.length === 1 ? [0x20000100] : [0xa0000005]);
-    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))).toEqual([0xa0000005]);
     expect(device.messages).toEqual([
       [SET_LPE, 1518],
       [SET_LPE, 1518],
@@ -238,20 +239,20 @@ describe('pings', () => {
   test('a ping without CTS fails the request as reset', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0x00000100];
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
   });
 
   test('a farewell that nobody fetched fails the next request instead of being overwritten', () => {
     const { device, mailbox } = setup();
     device.deliver([0x00000100]);
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('reset');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('reset');
     expect(device.messages).toEqual([]);
   });
 
   test('RESET goes out in spite of a farewell that lies in the buffer', () => {
     const { device, mailbox } = setup();
     device.deliver([0x00000100]);
-    expect(mailbox.exchange([0x01], 4)[0]).toBe(0x80000001);
+    expect(finish(mailbox.exchange([0x01], 4))[0]).toBe(0x80000001);
     expect(mailbox.lost).toBe('');
   });
 
@@ -276,7 +277,7 @@ describe('pings', () => {
 
   test('peek gives -1 while the PF holds the buffer, and otherwise the last word without an ACK', () => {
     const { device, mailbox } = setup();
-    mailbox.request([SET_LPE, 1518], 1);
+    finish(mailbox.request([SET_LPE, 1518], 1));
     const acks = device.acks;
     device.control |= 0x08;
     expect(mailbox.peek()).toBe(-1);
@@ -294,7 +295,7 @@ describe('exchange', () => {
       device.clock.after(1500, () => device.deliver([0xa0000005]));
       return [0xa0000004];
     };
-    expect(mailbox.request([SET_LPE, 1518], 1)).toEqual([0xa0000005]);
+    expect(finish(mailbox.request([SET_LPE, 1518], 1))).toEqual([0xa0000005]);
   });
 
   test('a stale PFSTS without a new message does not complete a request', () => {
@@ -303,20 +304,20 @@ describe('exchange', () => {
       device.control |= 0x10;
       return undefined;
     };
-    expect(failureOf(() => mailbox.request([SET_LPE, 1518], 1)).failure).toBe('timeout');
+    expect(failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1))).failure).toBe('timeout');
   });
 
   test('a message that was pending before a request does not make the VF reach for the buffer after it', () => {
     const { device, mailbox } = setup();
     device.deliver([0xa0000004]);
     device.pf = () => undefined;
-    failureOf(() => mailbox.request([SET_LPE, 1518], 1));
+    failureOf(() => finish(mailbox.request([SET_LPE, 1518], 1)));
     expect(device.written(0x02fc)).toEqual([0x04, 0x01]);
   });
 
   test('a message is handed over by REQ alone and the reply is acknowledged by ACK alone', () => {
     const { device, mailbox } = setup();
-    mailbox.request([SET_LPE, 1518], 1);
+    finish(mailbox.request([SET_LPE, 1518], 1));
     expect(device.written(0x02fc)).toEqual([0x04, 0x01, 0x04, 0x02]);
     expect(device.written(0x0200)).toEqual([0x05]);
     expect(device.written(0x0204)).toEqual([1518]);
@@ -325,6 +326,6 @@ describe('exchange', () => {
   test('a reply gives as many words as were asked for', () => {
     const { device, mailbox } = setup();
     device.pf = () => [0xa0000009, 4, 4, 0, 1];
-    expect(mailbox.request([0x09, 0, 0, 0, 0], 5)).toEqual([0xa0000009, 4, 4, 0, 1]);
+    expect(finish(mailbox.request([0x09, 0, 0, 0, 0], 5))).toEqual([0xa0000009, 4, 4, 0, 1]);
   });
 });

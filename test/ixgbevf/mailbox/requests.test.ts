@@ -12,6 +12,7 @@ import {
   requestXcastMode,
   resetRequest,
 } from '../../../src/ixgbevf/mailbox/requests.ts';
+import { finish } from '../../../src/support/poll.ts';
 import { linuxPf, ScriptedDevice, type ScriptedPf } from '../../support/scripted-device.ts';
 
 function setup(pf: ScriptedPf): { device: ScriptedDevice; mailbox: Mailbox } {
@@ -27,63 +28,69 @@ describe('NACKs', () => {
   test('RESET accepts 0x80000001 and 0x40000001 and nothing else', () => {
     for (const word of [0xa0000001, 0x60000001, 0xc0000001, 0x80010001]) {
       const { mailbox } = setup(() => [word, 0, 0, 0]);
-      expect(() => resetRequest(mailbox)).toThrow(/expected 0x80000001 or 0x40000001/);
+      expect(() => finish(resetRequest(mailbox))).toThrow(/expected 0x80000001 or 0x40000001/);
     }
   });
 
   test('SET_MAC_ADDR refused says which address and what to do on the host', () => {
     const { mailbox } = setup(refuse);
-    expect(() => requestMac(mailbox, mac)).toThrow(/02:09:c0:11:22:33.*ip link set/);
+    expect(() => finish(requestMac(mailbox, mac))).toThrow(/02:09:c0:11:22:33.*ip link set/);
   });
 
   test('SET_LPE refused says the size and that receive stays off', () => {
     const { mailbox } = setup(refuse);
-    expect(() => requestMaxFrame(mailbox, 9000)).toThrow(/9000 bytes and keeps receive off/);
+    expect(() => finish(requestMaxFrame(mailbox, 9000))).toThrow(
+      /9000 bytes and keeps receive off/,
+    );
   });
 
   test('API_NEGOTIATE refused throughout means 1.0', () => {
     const { mailbox } = setup(refuse);
-    expect(negotiateApi(mailbox)).toBe('1.0');
+    expect(finish(negotiateApi(mailbox))).toBe('1.0');
   });
 
   test('GET_QUEUES refused means one queue', () => {
     const { mailbox } = setup(refuse);
-    expect(queueGrant(mailbox)).toMatchObject({ rxQueues: 1, txQueues: 1, defaultQueue: 0 });
+    expect(finish(queueGrant(mailbox))).toMatchObject({
+      rxQueues: 1,
+      txQueues: 1,
+      defaultQueue: 0,
+    });
   });
 
   test('UPDATE_XCAST_MODE, SET_VLAN and SET_MULTICAST refused are told by the return value', () => {
     const { mailbox } = setup(refuse);
-    expect(requestXcastMode(mailbox, 1)).toBeUndefined();
-    expect(requestVlan(mailbox, 5, true)).toBe(false);
-    expect(requestMulticast(mailbox, [], 0)).toBe(false);
+    expect(finish(requestXcastMode(mailbox, 1))).toBeUndefined();
+    expect(finish(requestVlan(mailbox, 5, true))).toBe(false);
+    expect(finish(requestMulticast(mailbox, [], 0))).toBe(false);
   });
 
   test('GET_LINK_STATE refused counts as enabled', () => {
     const { mailbox } = setup(refuse);
-    expect(linkEnabled(mailbox)).toBe(true);
+    expect(finish(linkEnabled(mailbox))).toBe(true);
   });
 });
 
 test('RESET is one word; its reply gives the MAC in wire order and the hash type', () => {
   const { device, mailbox } = setup(() => [0x80000001, 0x11c00902, 0x3322, 2]);
-  expect(resetRequest(mailbox)).toEqual({ mac, filterType: 2 });
+  expect(finish(resetRequest(mailbox))).toEqual({ mac, filterType: 2 });
   expect(device.messages).toEqual([[0x01]]);
 });
 
 test('RESET answered with a NACK registers without a MAC', () => {
   const { mailbox } = setup(() => [0x40000001, 0, 0, 1]);
-  expect(resetRequest(mailbox)).toEqual({ mac: undefined, filterType: 1 });
+  expect(finish(resetRequest(mailbox))).toEqual({ mac: undefined, filterType: 1 });
 });
 
 test('API versions are offered newest first, without 1.5, until one is taken', () => {
   const { device, mailbox } = setup(linuxPf({ apiCode: 2 }));
-  expect(negotiateApi(mailbox)).toBe('1.1');
+  expect(finish(negotiateApi(mailbox))).toBe('1.1');
   expect(device.messages.map((words) => words[1])).toEqual([8, 7, 5, 4, 3, 2]);
 });
 
 test('the newest version is taken from a PF that has it', () => {
   const { mailbox } = setup((words) => [(words[0] | 0xa0000000) >>> 0]);
-  expect(negotiateApi(mailbox)).toBe('1.7');
+  expect(finish(negotiateApi(mailbox))).toBe('1.7');
 });
 
 test('GET_QUEUES clamps as Linux does: 0 or more than 8 are 8, a default queue out of range is 0', () => {
@@ -95,17 +102,17 @@ test('GET_QUEUES clamps as Linux does: 0 or more than 8 are 8, a default queue o
   ];
   for (const [payload, expected] of grants) {
     const { mailbox } = setup(() => [0xa0000009, ...payload]);
-    expect(queueGrant(mailbox)).toMatchObject(expected);
+    expect(finish(queueGrant(mailbox))).toMatchObject(expected);
   }
 });
 
 test('messages carry their arguments where the PF looks for them', () => {
   const { device, mailbox } = setup(linuxPf());
-  requestMac(mailbox, mac);
-  requestMaxFrame(mailbox, 1518);
-  requestVlan(mailbox, 100, true);
-  requestVlan(mailbox, 100, false);
-  expect(requestXcastMode(mailbox, 1)).toBe(1);
+  finish(requestMac(mailbox, mac));
+  finish(requestMaxFrame(mailbox, 1518));
+  finish(requestVlan(mailbox, 100, true));
+  finish(requestVlan(mailbox, 100, false));
+  expect(finish(requestXcastMode(mailbox, 1))).toBe(1);
   expect(device.messages).toEqual([
     [0x02, 0x11c00902, 0x3322],
     [0x05, 1518],
@@ -117,7 +124,7 @@ test('messages carry their arguments where the PF looks for them', () => {
 
 test('the effective cast mode is what the PF says, not what was asked for', () => {
   const { mailbox } = setup(() => [0xa000000c, 1]);
-  expect(requestXcastMode(mailbox, 2)).toBe(1);
+  expect(finish(requestXcastMode(mailbox, 2))).toBe(1);
 });
 
 test('multicast hashes take the twelve bits of their filter type', () => {
@@ -130,12 +137,12 @@ test('multicast hashes take the twelve bits of their filter type', () => {
 test('SET_MULTICAST is 16 words, hashes two a word, low half first, count in bits 23:16', () => {
   const { device, mailbox } = setup(linuxPf());
   const groups = [1, 2, 3].map((last) => Uint8Array.of(0x01, 0, 0x5e, 0, 0, last << 4));
-  requestMulticast(mailbox, groups, 0);
+  finish(requestMulticast(mailbox, groups, 0));
   expect(device.messages[0]).toHaveLength(16);
   expect(device.messages[0].slice(0, 4)).toEqual([0x00030003, 0x02000100, 0x00000300, 0]);
 });
 
 test('GET_LINK_STATE 0 means the host disabled the link', () => {
   const { mailbox } = setup(linuxPf({ linkEnabled: false }));
-  expect(linkEnabled(mailbox)).toBe(false);
+  expect(finish(linkEnabled(mailbox))).toBe(false);
 });

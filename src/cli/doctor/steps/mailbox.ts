@@ -14,6 +14,7 @@ import { MAX_QUEUES, VFMAILBOX } from '../../../hw/registers.ts';
 import { Mailbox } from '../../../ixgbevf/mailbox/mailbox.ts';
 import { MailboxError } from '../../../support/errors.ts';
 import { formatMac, macFromWords, macToWords } from '../../../support/mac.ts';
+import { finish } from '../../../support/poll.ts';
 import type { VfioDevice } from '../../../vfio/device.ts';
 import { docs, type Finding, hex, judged, time, unusable } from '../finding.ts';
 import type { Patient } from '../patient.ts';
@@ -66,7 +67,7 @@ class Conversation {
     let reply: number[] | undefined;
     let failure = '';
     try {
-      reply = this.mailbox.exchange(words, replyWords);
+      reply = finish(this.mailbox.exchange(words, replyWords));
     } catch (error) {
       if (!(error instanceof MailboxError)) throw error;
       failure = error.message;
