@@ -80,6 +80,7 @@ export class Mailbox {
     try {
       yield* this.lock(name);
       this.send(name, words);
+      yield;
       return yield* this.reply(name, words, replyWords);
     } finally {
       this.exchanging = false;
