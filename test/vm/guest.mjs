@@ -14,6 +14,8 @@ const MEMORY_MB = 1024;
 /** An emulated CPU that shares two real ones with the model needs a quarter of this. */
 const BOOT_MS = 240_000;
 const COMMAND_MS = 300_000;
+/** After so long an empty line is sent, which the agent skips: an emulated UART may miss an interrupt until the next one. */
+const NUDGE_MS = 20_000;
 /** How long the guest may take to come to a state. */
 const UNTIL_S = 120;
 const CONSOLE_LINES = 25;
@@ -156,6 +158,7 @@ export class Guest {
       late = true;
       this.#wake();
     }, timeoutMs);
+    const nudges = setInterval(() => this.#socket?.write('\n'), NUDGE_MS);
     try {
       for (;;) {
         const match = pattern.exec(this.#received);
@@ -167,6 +170,7 @@ export class Guest {
       }
     } finally {
       clearTimeout(timer);
+      clearInterval(nudges);
     }
     const why = gone ? this.#qemu.ending : `nothing within ${timeoutMs / 1000} s`;
     const tail = this.#qemu.console.trimEnd().split('\n').slice(-CONSOLE_LINES).join('\n');

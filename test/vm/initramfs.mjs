@@ -28,6 +28,7 @@ exec 3<>/dev/ttyS1
 stty -F /dev/ttyS1 raw -echo
 echo '@ready' >&3
 while read -r id command <&3; do
+  test -n "$command" || continue
   echo "$command" | base64 -d > /run/command
   sh /run/command > /run/output 2>&1 3>&- < /dev/null
   status=$?
