@@ -8,15 +8,11 @@ import { readdirSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { createModel, mempool, open, processArena } from 'ixy.ts';
+import { FORWARD, writeSource } from '../../dist/cli/l2fwd/forward.js';
 
 const [resets = 100, removals = 10, seed = 1] = process.argv.slice(2).map(Number);
 const QUEUES = 2;
 const BUFFERS = 4096;
-/** Words of the forwarder's block: see src/cli/l2fwd/forward.ts. */
-const PEER_LOW = 0;
-const PEER_HIGH = 1;
-const DROPPED = 8;
-const BLOCK_BYTES = 128;
 /** A recovery that takes longer has failed. */
 const LIMIT_MS = 30_000;
 /** One that takes longer is told with what the driver logged. */
@@ -56,11 +52,12 @@ for (const port of [0, 1]) {
   sides.push({ port, vf: await open(`model:${port}.0`, { ...options, ...recovery }) });
 }
 const stopWord = arena.allocateControl(64) >>> 2;
-const blocks = sides.map(() =>
+const blocks = sides.map(({ vf }) =>
   pools.map(() => {
-    const block = arena.allocateControl(BLOCK_BYTES) >>> 2;
-    heap[block + PEER_LOW] = -1;
-    heap[block + PEER_HIGH] = 0xffff;
+    const block = arena.allocateControl(FORWARD.BLOCK_BYTES) >>> 2;
+    heap[block + FORWARD.PEER_LOW] = -1;
+    heap[block + FORWARD.PEER_HIGH] = 0xffff;
+    writeSource(heap, block, vf.macBytes);
     return block;
   }),
 );
@@ -70,7 +67,6 @@ for (const [q, pool] of pools.entries()) {
   const direction = (from, to) => ({
     rx: sides[from].vf.rx[q].handle,
     tx: sides[to].vf.tx[q].handle,
-    source: sides[to].vf.macBytes,
     outState: blocks[to][q],
     inState: blocks[from][q],
   });
@@ -179,7 +175,10 @@ for (const [here, { vf }] of sides.entries()) {
   const row = rows[here];
   const { rx } = vf;
   const out = sides[1 - here].vf.tx;
-  const dropped = blocks[1 - here].reduce((all, block) => all + f64[(block >> 1) + DROPPED], 0);
+  const dropped = blocks[1 - here].reduce(
+    (all, block) => all + f64[(block >> 1) + FORWARD.DROPPED],
+    0,
+  );
   const { missedNoDescriptor, missedDisabled, filtered } = row;
   const missed = missedNoDescriptor + missedDisabled + filtered;
   same(`port ${here}, offered`, row.delivered + missed, row.offered);
