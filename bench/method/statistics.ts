@@ -34,7 +34,7 @@ export function round(value: number, digits = 3): number {
 }
 
 /** Random integers below a bound, the same for the same seed (Mulberry32). */
-function randomIntegers(seed: number): (below: number) => number {
+export function randomIntegers(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;

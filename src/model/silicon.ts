@@ -20,7 +20,7 @@ export interface Silicon {
   readonly rstdUs: number;
   /** A stopped rx queue may still write frames for this long after ENABLE reads 0, microseconds. Default 0. */
   readonly lateDmaUs: number;
-  /** What queue registers that the PF did not grant read as: what was written, all ones, or ENABLE set. Default 'kept'. */
+  /** What registers of queues that the PF did not grant read as: what was written, 0, all ones, or ENABLE set. Default 'kept'. */
   readonly ungranted: 'kept' | 'zero' | 'ones' | 'enable';
   /** ENABLE of a queue reads 0 while the PF has the VF's queues off (VFTE, VFRE). Default false. */
   readonly vfteTiesEnable: boolean;

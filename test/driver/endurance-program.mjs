@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { createModel, mempool, open, processArena } from 'ixy.ts';
+import { randomIntegers } from '../../dist/bench/method/statistics.js';
 import { FORWARD, writeSource } from '../../dist/cli/l2fwd/forward.js';
 
 const [resets = 100, removals = 10, seed = 1] = process.argv.slice(2).map(Number);
@@ -18,14 +19,8 @@ const LIMIT_MS = 30_000;
 /** One that takes longer is told with what the driver logged. */
 const SLOW_MS = Number(process.env.IXY_ENDURANCE_SLOW_MS ?? LIMIT_MS);
 
-let state = seed;
-/** A number below `limit`, from a seed (mulberry32). */
-function random(limit) {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-}
+/** A number below what it is given, from the seed. */
+const random = randomIntegers(seed);
 
 /** What the driver logged since the last event, to go with one that took long. */
 let said = [];

@@ -23,7 +23,7 @@ const RESEND_US = 100_000;
 export class Mailbox {
   /** Why the PF no longer knows this VF: a full re-initialisation is due. Empty while all is well. */
   lost = '';
-  /** How long a request waits for its reply. */
+  /** How long a request waits for the buffer, and then for its reply, microseconds. */
   timeoutUs = REPLY_US;
   private readonly buffer: MessageBuffer;
   private readonly clock: Clock;
@@ -43,8 +43,8 @@ export class Mailbox {
   }
 
   /**
-   * Sends a request and waits for its reply, at most `timeoutUs`. May be left for a while wherever it yields; whoever leaves it
-   * for good must `restart`.
+   * Sends a request and waits for its reply, at most `timeoutUs`. May be left for a while wherever it yields; whoever
+   * leaves it for good must call `restart()` before the next request.
    * @param words message, 1..16 words, word 0 without ACK, NACK and CTS
    * @param replyWords words of the reply wanted, 1..16
    * @param advice what to do about a NACK
